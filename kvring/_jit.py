@@ -1,0 +1,179 @@
+"""Numba, wrapped: the only file of kvring that knows how kernels are compiled.
+
+Options, each with its reason:
+
+- ``nogil`` for kernels that move much and never for those that move little: a one-token update
+  that gives the lock of the interpreter away must wait to get it back, beside a busy thread for
+  most of a millisecond.
+- ``boundscheck`` as the environment says (``NUMBA_BOUNDSCHECK``), off by default: every range is
+  checked above the kernels.
+- ``cache`` on disk, under a name that holds whatever Numba's own key leaves out.
+- never ``parallel``: its default threading layer ends the process when two threads enter it.
+- never ``fastmath``: bytes are sacred.
+
+A compiled kernel is called through its entry point, without the dispatcher that looks at the type
+of every argument (600 ns, more than the copy itself). The entry point looks at item sizes alone,
+which is why float16 and bfloat16 arrays pass as words of two bytes, and why whoever calls a
+kernel has checked ``ndim`` before: a wrong one is read beyond its end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import types as python_types
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from zlib import crc32
+
+import llvmlite.binding
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
+from numpy.typing import NDArray
+
+from ._version import __version__
+
+__all__ = [
+    "Kernel",
+    "compiled",
+    "helper",
+    "int64",
+    "int64s",
+    "rows_at",
+    "source_rows",
+    "word_bytes",
+]
+
+_settings: Any = numba.config  # from the environment, NUMBA_...
+
+Kernel: TypeAlias = Callable[..., int]
+
+# Functions that kernels call. Plain Python where jit is off, inlined by LLVM where it is on.
+helper = register_jitable
+
+int64 = types.int64
+int64s = types.Array(types.int64, 1, "C")
+
+
+def source_rows(word_bytes: int) -> types.Type:
+    """The type of the 4-D arrays that callers bring: any strides, perhaps read-only."""
+    word: Any = {1: types.uint8, 2: types.uint16, 4: types.uint32, 8: types.uint64}[word_bytes]
+    return types.Array(word, 4, "A", readonly=True)
+
+
+# Functions for use inside kernels. Each has two bodies: what Numba compiles, and a plain Python
+# twin for the run without jit.
+
+
+def word_bytes(array: NDArray[Any]) -> int:
+    """Bytes of one element. In a kernel a constant, which ``array.itemsize`` is not; LLVM moves
+    many elements at a time only if it knows that a stride equals it."""
+    return array.itemsize
+
+
+@overload(word_bytes)
+def _word_bytes(array):  # type: ignore[no-untyped-def]  # Numba compares the two signatures
+    width = array.dtype.bitwidth // 8
+    return lambda array: width
+
+
+def rows_at(address: int, shape: tuple[int, int, int, int], like: NDArray[Any]) -> NDArray[Any]:
+    """The contiguous array of `shape` at an address, its elements as wide as those of `like`.
+
+    Unpacking an array argument costs a kernel 35 ns, an address in a block it has already 2.
+    """
+    memory: Any = ctypes.c_char * (like.itemsize * shape[0] * shape[1] * shape[2] * shape[3])
+    return np.frombuffer(memory.from_address(address), dtype=like.dtype).reshape(shape)
+
+
+@overload(rows_at)
+def _rows_at(address, shape, like):  # type: ignore[no-untyped-def]
+    return lambda address, shape, like: numba.carray(_pointer(address, like), shape)  # type: ignore
+
+
+@intrinsic
+def _pointer(typing_context, address, like):  # type: ignore[no-untyped-def]
+    """An address as a pointer to elements like those of an array."""
+    pointer: Any = types.CPointer(like.dtype)  # type: ignore[no-untyped-call]
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(address, like), generate
+
+
+def compiled(
+    function: Callable[..., int],
+    arguments: tuple[types.Type, ...],
+    *,
+    releases_gil: bool,
+    works: Callable[[Kernel], bool],
+) -> Kernel:
+    """`function` as machine code for one tuple of argument types.
+
+    Parameters
+    ----------
+    function : callable
+        Explicit loops over arrays, returning an int.
+    arguments : tuple of numba types
+        The one signature there will be: nothing compiles in the middle of a decode loop.
+    releases_gil : bool
+        Whether other Python threads run while the kernel does.
+    works : callable
+        Tries a kernel on small arrays; an entry point that fails gives way to the dispatcher.
+
+    Returns
+    -------
+    callable
+        Takes arrays of any dtype whose items are as wide as the signature's.
+    """
+    if _settings.DISABLE_JIT:
+        return _on_words(function, arguments)
+    dispatcher = _dispatcher(function, arguments, releases_gil)
+    entry: Kernel = next(iter(dispatcher.overloads.values())).entry_point
+    return entry if works(entry) else _on_words(dispatcher, arguments)
+
+
+def _dispatcher(function: Callable[..., int], arguments: Any, releases_gil: bool) -> Any:
+    """Compile, from the disk cache where there is a usable one.
+
+    No folder to write to, a full disk, a file cut short: Numba raises something different for
+    each, and none of them is a reason not to run. An error of the kernel itself comes up again.
+    """
+    signature = types.int64(*arguments)
+    twin = _renamed(function, signature, releases_gil)
+    try:
+        return numba.njit(signature, nogil=releases_gil, cache=True)(twin)
+    except Exception:
+        return numba.njit(signature, nogil=releases_gil)(twin)
+
+
+def _renamed(
+    function: Callable[..., int], signature: Any, releases_gil: bool
+) -> Callable[..., int]:
+    """A copy whose name, and so its cache file, tells apart all that Numba's key leaves out.
+
+    Numba numbers the machine codes in one index per function name, so two processes that start
+    at once can write each other's number: one would run a kernel for words of another width. A
+    name of its own for each leaves one entry per index. Options and the bounds check are in no
+    key at all.
+    """
+    assert isinstance(function, python_types.FunctionType)
+    twin = python_types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    cpu = llvmlite.binding.get_host_cpu_name()
+    build = (__version__, cpu, _settings.BOUNDSCHECK, releases_gil, signature)
+    twin.__qualname__ = f"{function.__name__}_{crc32(repr(build).encode()):08x}"
+    twin.__module__ = function.__module__
+    twin.__doc__ = function.__doc__
+    return twin
+
+
+def _on_words(function: Callable[..., int], arguments: tuple[types.Type, ...]) -> Kernel:
+    """`function` behind a wrapper that shows it arrays as the words its signature names."""
+    words = [getattr(np, str(a.dtype)) if isinstance(a, types.Array) else None for a in arguments]
+
+    def kernel(*args: Any) -> int:
+        return function(*[a if w is None else a.view(w) for a, w in zip(args, words, strict=True)])
+
+    return kernel

@@ -1,0 +1,299 @@
+"""What a cache is built from: frozen, checked once, every axis and unit named.
+
+``Append``, ``Circular`` and ``Replace`` say *which mode* a layer works in and hold nothing but
+integers; the code that turns them into slots is in :mod:`kvring.strategy`. The reference and the
+fast cache are built from the same configuration, and share nothing else.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+__all__ = [
+    "LAYOUTS",
+    "Append",
+    "CacheConfig",
+    "Circular",
+    "LayerConfig",
+    "Layout",
+    "Mode",
+    "Replace",
+]
+
+Layout = Literal["BSHD", "BHSD"]
+LAYOUTS: tuple[Layout, ...] = ("BSHD", "BHSD")
+WORD_BYTES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Append:
+    """Every position stays resident: slot = position, and when all slots are full it is an error.
+
+    Parameters
+    ----------
+    capacity : int, tokens
+        Slots of the layer, at least 1. Memory is committed as tokens arrive, so a generous
+        capacity costs nothing until it is used.
+
+    Raises
+    ------
+    ConfigError
+        If `capacity` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> Append(capacity=4096)
+    Append(capacity=4096)
+    """
+
+    capacity: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capacity", checked_int("capacity", self.capacity, least=1))
+
+
+@dataclass(frozen=True)
+class Circular:
+    """A sliding window over a ring, with sinks that never leave and rows that can be taken back.
+
+    A query at position p sees the first `sink_tokens` positions and the `window` most recent
+    ones, its own included.
+
+    Parameters
+    ----------
+    window : int, tokens
+        How many most recent positions a query sees, its own included; at least 1.
+    sink_tokens : int, tokens, optional
+        First positions that are never evicted (attention sinks, arXiv 2309.17453).
+    rollback_tokens : int, tokens, optional
+        How many newest tokens ``truncate`` can drop after the ring has wrapped, and one less than
+        the chunk that a full ring can take without assembling its view.
+
+    Raises
+    ------
+    ConfigError
+        If `window` is not an integer of at least 1, or another one not an integer of at least 0.
+
+    Examples
+    --------
+    >>> Circular(window=4, sink_tokens=1, rollback_tokens=2).capacity
+    7
+    """
+
+    window: int
+    sink_tokens: int = 0
+    rollback_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("window", 1), ("sink_tokens", 0), ("rollback_tokens", 0)):
+            object.__setattr__(self, name, checked_int(name, getattr(self, name), least=least))
+
+    @property
+    def capacity(self) -> int:
+        """Slots of the layer, in tokens: sinks, window and rollback rows together."""
+        return self.sink_tokens + self.window + self.rollback_tokens
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Every update replaces the whole content, and positions start again at 0.
+
+    Parameters
+    ----------
+    capacity : int, tokens
+        The most rows that one update may bring, at least 1.
+
+    Raises
+    ------
+    ConfigError
+        If `capacity` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> Replace(capacity=77)
+    Replace(capacity=77)
+    """
+
+    capacity: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capacity", checked_int("capacity", self.capacity, least=1))
+
+
+Mode = Append | Circular | Replace
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """One layer: its mode and the widths of its rows.
+
+    Parameters
+    ----------
+    strategy : Append, Circular or Replace
+        The mode the layer works in.
+    kv_heads : int
+        Key/value heads of a row (not query heads).
+    head_dim : int
+        Elements of a key per head.
+    value_dim : int
+        Elements of a value per head.
+    """
+
+    strategy: Mode
+    kv_heads: int
+    head_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """A whole cache, as :meth:`build` checked it.
+
+    Parameters
+    ----------
+    layers : tuple of LayerConfig
+        One entry per layer.
+    batch : int
+        Batch rows.
+    dtype : numpy.dtype
+        Storage dtype of K and V, in native byte order.
+    layout : {"BSHD", "BHSD"}
+        Axis order of inputs and views: batch, tokens, kv_heads, dim, or heads before tokens.
+    """
+
+    layers: tuple[LayerConfig, ...]
+    batch: int
+    dtype: np.dtype[Any]
+    layout: Layout
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        layers: int,
+        kv_heads: int | Iterable[int],
+        head_dim: int | Iterable[int],
+        strategy: Mode | Iterable[Mode],
+        value_dim: int | Iterable[int] | None = None,
+        batch: int = 1,
+        dtype: DTypeLike = "float32",
+        layout: Layout = "BSHD",
+    ) -> CacheConfig:
+        """Check every argument and spread what is given once over all layers.
+
+        `kv_heads`, `head_dim`, `value_dim` and `strategy` are one for all layers or one per layer;
+        `value_dim` is `head_dim` where it is not given.
+
+        Raises
+        ------
+        ConfigError
+            With the argument's name, what it must be, and what came.
+        """
+        count = checked_int("layers", layers, least=1)
+        heads = [
+            checked_int("kv_heads", n, least=1) for n in _per_layer("kv_heads", kv_heads, count)
+        ]
+        key_dims = [
+            checked_int("head_dim", n, least=1) for n in _per_layer("head_dim", head_dim, count)
+        ]
+        value_dims = key_dims
+        if value_dim is not None:
+            given = _per_layer("value_dim", value_dim, count)
+            value_dims = [checked_int("value_dim", n, least=1) for n in given]
+        modes = [_checked_mode(mode) for mode in _per_layer("strategy", strategy, count)]
+        return cls(
+            layers=tuple(map(LayerConfig, modes, heads, key_dims, value_dims)),
+            batch=checked_int("batch", batch, least=1),
+            dtype=checked_dtype(dtype),
+            layout=checked_layout(layout),
+        )
+
+
+def checked_int(name: str, value: object, *, least: int) -> int:
+    """`value` as a plain int, or a ConfigError that names the argument. A bool is not a count."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        got = f"{value!r} ({type(value).__name__})"
+        raise ConfigError(f"{name}: expected an integer >= {least}, got {got}") from None
+    if number < least:
+        raise ConfigError(f"{name}: expected an integer >= {least}, got {number}")
+    return number
+
+
+def checked_layout(layout: object) -> Layout:
+    """`layout` if it is one of LAYOUTS."""
+    for known in LAYOUTS:
+        if isinstance(layout, str) and layout == known:
+            return known
+    raise ConfigError(
+        f"layout: expected 'BSHD' (batch, tokens, kv_heads, dim) or 'BHSD' (batch, kv_heads,"
+        f" tokens, dim), got {layout!r}"
+    )
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The storage dtype, if its elements are numbers of 1, 2, 4 or 8 bytes in native byte order."""
+    wanted = "dtype: expected a numeric dtype of 1, 2, 4 or 8 bytes in native byte order"
+    if dtype is None:
+        raise ConfigError(f"{wanted}, got None")
+    try:
+        found = np.dtype(_extension_dtype(dtype))
+    except TypeError:
+        hint = " (bfloat16 and float8 need the package ml_dtypes)" if isinstance(dtype, str) else ""
+        raise ConfigError(f"{wanted}, got {dtype!r}{hint}") from None
+    numeric = np.issubdtype(found, np.number) or is_extension_float(found)
+    if not numeric or found.itemsize not in WORD_BYTES or not found.isnative:
+        raise ConfigError(f"{wanted}, got {found!r}")
+    return found
+
+
+def is_extension_float(dtype: np.dtype[Any]) -> bool:
+    """Whether `dtype` is one of the small floats that the package ml_dtypes adds to NumPy."""
+    of_package = getattr(dtype.type, "__module__", "").split(".")[0] == "ml_dtypes"
+    return of_package and dtype.name.startswith(("bfloat", "float8"))
+
+
+def _extension_dtype(dtype: DTypeLike) -> DTypeLike:
+    """NumPy knows the name "bfloat16" only once ml_dtypes is loaded: look it up there."""
+    if isinstance(dtype, str) and dtype.startswith(("bfloat", "float8")):
+        try:
+            import ml_dtypes
+        except ImportError:
+            return dtype
+        found: DTypeLike = getattr(ml_dtypes, dtype, dtype)
+        return found
+    return dtype
+
+
+def _checked_mode(mode: object) -> Mode:
+    if isinstance(mode, (Append, Circular, Replace)):
+        return mode
+    raise ConfigError(
+        f"strategy: expected Append(capacity), Circular(window, ...) or Replace(capacity), got"
+        f" {mode!r}"
+    )
+
+
+def _per_layer(name: str, value: Any, layers: int) -> list[Any]:
+    """One entry per layer: a list given as such, or one thing repeated."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        return [value] * layers
+    entries = list(value)
+    if len(entries) != layers:
+        raise ConfigError(
+            f"{name}: expected one for all layers or {layers}, one per layer, got {len(entries)}"
+        )
+    return entries

@@ -1,0 +1,65 @@
+"""Every error kvring raises, each also the built-in one that callers would expect.
+
+::
+
+    KVRingError
+    ├── ConfigError      (ValueError)    a constructor got an argument that makes no cache
+    ├── ShapeError       (ValueError)    keys or values of the wrong shape or row count
+    ├── DTypeError       (TypeError)     wrong dtype, byte order or Python type in a call
+    ├── LayerError       (IndexError)    there is no such layer
+    ├── CapacityError    (OverflowError) more rows than there are slots
+    ├── PositionError    (IndexError)    there is no such position
+    │   └── EvictedError                 the position was there, its row is gone
+    └── StaleViewError   (RuntimeError)  the layer has changed since the view was made
+
+A message says what was wrong, what was expected, what came and what to do about it. A call that
+raises one of these has changed nothing.
+"""
+
+__all__ = [
+    "CapacityError",
+    "ConfigError",
+    "DTypeError",
+    "EvictedError",
+    "KVRingError",
+    "LayerError",
+    "PositionError",
+    "ShapeError",
+    "StaleViewError",
+]
+
+
+class KVRingError(Exception):
+    """The base of all errors of kvring: ``except KVRingError`` catches every one of them."""
+
+
+class ConfigError(KVRingError, ValueError):
+    """A constructor got an argument from which no cache can be built."""
+
+
+class ShapeError(KVRingError, ValueError):
+    """Keys or values have the wrong shape, or a row count that does not fit the call."""
+
+
+class DTypeError(KVRingError, TypeError):
+    """An argument of a call has the wrong dtype, byte order or Python type."""
+
+
+class LayerError(KVRingError, IndexError):
+    """The cache has no layer of that number."""
+
+
+class CapacityError(KVRingError, OverflowError):
+    """An update brings more rows than the layer has slots for."""
+
+
+class PositionError(KVRingError, IndexError):
+    """The sequence has no such position."""
+
+
+class EvictedError(PositionError):
+    """A position that the call needs was written once, and its row is gone."""
+
+
+class StaleViewError(KVRingError, RuntimeError):
+    """The layer has changed since the view was made, so its rows may be other tokens by now."""

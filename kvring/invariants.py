@@ -1,0 +1,95 @@
+"""Every invariant of a cache, stated from the laws and not from the code that keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .config import Circular, Mode
+from .rows import State
+
+if TYPE_CHECKING:
+    from .facts import CacheFacts
+    from .ring import RingBuffer
+
+__all__ = ["check_cache"]
+
+
+def check_cache(cache: CacheFacts) -> None:
+    """Raise an AssertionError that names the layer, the invariant and the state that breaks it."""
+    for layer, (ring, layer_config) in enumerate(
+        zip(cache.rings, cache.config.layers, strict=True)
+    ):
+        where = f"layer {layer}, {layer_config.strategy}, {ring.state}"
+        _check_state(ring.state, layer_config.strategy, where)
+        _check_slots(cache, layer, where)
+        _check_storage(ring, where)
+
+
+def _check_state(state: State, mode: Mode, where: str) -> None:
+    resident = _positions(state, mode)
+    assert 0 <= state.length <= mode.capacity, f"{where}: length outside 0..{mode.capacity}"
+    assert state.length <= state.seq_len, f"{where}: more rows resident than tokens seen"
+    assert state.epoch >= 0, f"{where}: negative epoch"
+    assert len(resident) == state.length, f"{where}: {len(resident)} positions resident"
+    if state.seq_len:
+        seen = _visible(state.seq_len - 1, mode)
+        gone = sorted(seen - set(resident))
+        assert not gone, f"{where}: the newest token misses positions {gone}"
+    if not isinstance(mode, Circular):
+        assert state.length == state.seq_len, f"{where}: a position is missing"
+        assert state.head == 0, f"{where}: head is not slot 0"
+
+
+def _check_slots(cache: CacheFacts, layer: int, where: str) -> None:
+    mode = cache.config.layers[layer].strategy
+    state = cache.rings[layer].state
+    positions = cache.positions(layer).tolist()
+    slots = cache.slots(layer).tolist()
+    assert positions == _positions(state, mode), f"{where}: resident positions are {positions}"
+    assert len(set(slots)) == len(slots), f"{where}: a slot holds two rows: {slots}"
+    expected = [_slot(position, mode) for position in positions]
+    assert slots == expected, f"{where}: slots are {slots}, expected {expected}"
+    sinks = mode.sink_tokens if isinstance(mode, Circular) else 0
+    behind_sinks = [s for p, s in zip(positions, slots, strict=True) if p >= sinks]
+    head = behind_sinks[0] if behind_sinks else sinks
+    assert state.head == head, f"{where}: the oldest row of the ring is in slot {head}"
+
+
+def _check_storage(ring: RingBuffer, where: str) -> None:
+    for name, array, dim in (
+        ("keys", ring._keys, ring.head_dim),
+        ("values", ring._values, ring.value_dim),
+    ):
+        shape = [ring.batch, ring.kv_heads, dim]
+        shape.insert(ring.layout.index("S"), ring.capacity)
+        assert list(array.shape) == shape, f"{where}: {name} have shape {array.shape}"
+        assert array.dtype == ring.dtype, f"{where}: {name} have dtype {array.dtype}"
+        assert array.flags.c_contiguous, f"{where}: {name} are not contiguous"
+    for shown in (ring.keys_shown, ring.values_shown):
+        assert not shown.flags.writeable, f"{where}: views would be writable"
+    counters = ring.counters()
+    assert min(counters.values()) >= 0, f"{where}: negative counter in {counters}"
+    assert counters["rows_written"] <= counters["tokens_written"], f"{where}: {counters}"
+
+
+def _positions(state: State, mode: Mode) -> list[int]:
+    """The resident positions, oldest first: sinks that came, then an unbroken newest stretch."""
+    sinks = min(state.seq_len, mode.sink_tokens) if isinstance(mode, Circular) else 0
+    newest = state.length - sinks
+    return [*range(sinks), *range(state.seq_len - newest, state.seq_len)]
+
+
+def _slot(position: int, mode: Mode) -> int:
+    """Laws 2 to 4."""
+    if not isinstance(mode, Circular) or position < mode.sink_tokens:
+        return position
+    turn = mode.window + mode.rollback_tokens
+    return mode.sink_tokens + (position - mode.sink_tokens) % turn
+
+
+def _visible(position: int, mode: Mode) -> set[int]:
+    """Laws 2 to 4."""
+    if not isinstance(mode, Circular):
+        return set(range(position + 1))
+    window = set(range(max(0, position - mode.window + 1), position + 1))
+    return window | set(range(min(mode.sink_tokens, position + 1)))

@@ -1,0 +1,265 @@
+"""WHAT moves: rows into slots. Decides nothing, knows nothing of modes.
+
+Storage and sources are 4-D, ``(batch, tokens, kv_heads, dim)`` or ``(batch, kv_heads, tokens,
+dim)``. Kernels move words of 1, 2, 4 or 8 bytes, whatever they mean, K and V in one call, and last
+of all write the move's ticket into the layer's block: that word is what makes the move true. Python
+code is never interrupted inside a call, so rows, counters and ticket are there together or not at
+all.
+
+A kernel may refuse what it was given, by its return code and with nothing written: the checks cost
+next to nothing here and a microsecond in Python.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _jit
+from ._jit import rows_at, word_bytes
+
+__all__ = [
+    "ASSEMBLED",
+    "DONE",
+    "EVICTED",
+    "TICKET",
+    "TOKENS",
+    "VARIANTS",
+    "WRITTEN",
+    "Kernel",
+    "kernel",
+    "new_block",
+]
+
+Kernel = _jit.Kernel
+
+Words: TypeAlias = NDArray[Any]
+Ints: TypeAlias = NDArray[np.int64]
+
+# What a kernel answers. All but DONE: nothing was written.
+DONE = 0
+MISSHAPEN = 1  # not the shape of the storage, or another number of tokens than the move's
+STRIDED = 2  # the elements of a row's last axis do not lie side by side
+OVERLAPPING = 3  # a source shares memory with the storage
+
+# A layer's block, 128 bytes of int64: the ticket of the last move carried out, counters since
+# construction, and where K and V are: address and four axes of each.
+TICKET, TOKENS, WRITTEN, EVICTED, ASSEMBLED, TOKEN_AXIS, KEYS_AT, VALUES_AT = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    11,
+)
+BLOCK_WORDS = 16
+
+
+def new_block(keys: Words, values: Words, token_axis: int) -> Ints:
+    """The block of a layer whose storage is `keys` and `values`, which must outlive it."""
+    counters = [0] * 5
+    return np.array(
+        [*counters, token_axis, keys.ctypes.data, *keys.shape, values.ctypes.data, *values.shape],
+        dtype=np.int64,
+    )
+
+
+@_jit.helper
+def _storage(block: Ints, at: int, like: Words) -> Words:
+    """K or V of a layer as its block describes it."""
+    return rows_at(block[at], (block[at + 1], block[at + 2], block[at + 3], block[at + 4]), like)
+
+
+@_jit.helper
+def _fits(target: Words, source: Words, token_axis: int, count: int) -> bool:
+    """Whether `source` has the shape of the storage and `count` tokens."""
+    return bool(
+        source.shape[0] == target.shape[0]
+        and source.shape[token_axis] == count
+        and source.shape[3 - token_axis] == target.shape[3 - token_axis]
+        and source.shape[3] == target.shape[3]
+    )
+
+
+@_jit.helper
+def _overlaps(target: Words, source: Words) -> bool:
+    """Whether any byte of `source` may lie between the first and the last of `target`."""
+    low = source.ctypes.data
+    high = low + word_bytes(source)
+    for axis in range(4):
+        reach = (source.shape[axis] - 1) * source.strides[axis]
+        if reach < 0:
+            low += reach
+        else:
+            high += reach
+    start = target.ctypes.data
+    stop = start + target.size * word_bytes(target)
+    return bool(low < stop and high > start)
+
+
+@_jit.helper
+def _refusal(
+    keys_target: Words,
+    values_target: Words,
+    keys: Words,
+    values: Words,
+    token_axis: int,
+    count: int,
+) -> int:
+    """DONE if K and V may be moved as they are, or the reason why not."""
+    if not (
+        _fits(keys_target, keys, token_axis, count)
+        and _fits(values_target, values, token_axis, count)
+    ):
+        return MISSHAPEN
+    if keys.strides[3] != word_bytes(keys) or values.strides[3] != word_bytes(values):
+        return STRIDED
+    if _overlaps(keys_target, keys) or _overlaps(values_target, keys):
+        return OVERLAPPING
+    if _overlaps(keys_target, values) or _overlaps(values_target, values):
+        return OVERLAPPING
+    return DONE
+
+
+@_jit.helper
+def _scatter_row(target: Words, slot: int, source: Words, token_axis: int) -> None:
+    """``target[b, slot, h] = source[b, 0, h]``.
+
+    Unchecked: the strategy guarantees ``0 <= slot < capacity``, `_refusal` the rest. The test of
+    the stride lets LLVM make wide moves of the inner loop: past it, elements are neighbours.
+    """
+    if source.strides[3] == word_bytes(source):
+        for b in range(source.shape[0]):
+            for j in range(source.shape[1]):
+                for k in range(source.shape[2]):
+                    x, y = (slot, k) if token_axis == 1 else (j, slot)
+                    for d in range(source.shape[3]):
+                        target[b, x, y, d] = source[b, j, k, d]
+
+
+@_jit.helper
+def _scatter_rows(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
+    """``target[b, slots[t], h] = source[b, t, h]`` for every t with ``slots[t] >= 0``.
+
+    Unchecked: the strategy guarantees ``slots[t] < capacity`` and no slot twice, `_refusal` the
+    rest. The loops follow the axes of the source, so either layout is read from front to back.
+    """
+    if source.strides[3] == word_bytes(source):
+        for b in range(source.shape[0]):
+            for j in range(source.shape[1]):
+                for k in range(source.shape[2]):
+                    slot = slots[j] if token_axis == 1 else slots[k]
+                    x, y = (slot, k) if token_axis == 1 else (j, slot)
+                    if slot >= 0:
+                        for d in range(source.shape[3]):
+                            target[b, x, y, d] = source[b, j, k, d]
+
+
+def put_row(block: Ints, keys: Words, values: Words, ticket: int, evicted: int, slot: int) -> int:
+    """One token's K and V into one slot, then the ticket.
+
+    Unchecked: the strategy guarantees ``0 <= slot < capacity``. As few array arguments as can be:
+    unpacking one costs 35 ns, an integer 8.
+    """
+    token_axis = block[TOKEN_AXIS]
+    keys_target = _storage(block, KEYS_AT, keys)
+    values_target = _storage(block, VALUES_AT, values)
+    code = _refusal(keys_target, values_target, keys, values, token_axis, 1)
+    if code == DONE:
+        _scatter_row(keys_target, slot, keys, token_axis)
+        _scatter_row(values_target, slot, values, token_axis)
+        block[TOKENS] += 1
+        block[WRITTEN] += 1
+        block[EVICTED] += evicted
+        block[TICKET] = ticket
+    return code
+
+
+def put_rows(
+    block: Ints,
+    keys: Words,
+    values: Words,
+    ticket: int,
+    evicted: int,
+    slots: Ints,
+    assembled: int,
+) -> int:
+    """K and V of ``len(slots)`` tokens, each into its slot or (-1) nowhere, then the ticket.
+
+    Unchecked: the strategy guarantees ``-1 <= slots[t] < capacity`` and no slot twice.
+    """
+    token_axis = block[TOKEN_AXIS]
+    keys_target = _storage(block, KEYS_AT, keys)
+    values_target = _storage(block, VALUES_AT, values)
+    code = _refusal(keys_target, values_target, keys, values, token_axis, len(slots))
+    if code == DONE:
+        _scatter_rows(keys_target, slots, keys, token_axis)
+        _scatter_rows(values_target, slots, values, token_axis)
+        for t in range(len(slots)):
+            if slots[t] >= 0:
+                block[WRITTEN] += 1
+        block[TOKENS] += len(slots)
+        block[EVICTED] += evicted
+        block[ASSEMBLED] += assembled
+        block[TICKET] = ticket
+    return code
+
+
+# All there is to compile for a width: (name, releases_gil).
+VARIANTS = (("put_row", False), ("put_rows", False), ("put_rows", True))
+
+_compiled: dict[tuple[str, int, bool], _jit.Kernel] = {}
+_compiling = Lock()
+
+
+def kernel(name: str, word_bytes: int, *, releases_gil: bool = False) -> _jit.Kernel:
+    """The kernel `name` ("put_row" or "put_rows") for words of 1, 2, 4 or 8 bytes.
+
+    Compiled once per process, by whichever thread comes first: about half a second, or a tenth
+    from the disk cache.
+    """
+    wanted = (name, word_bytes, releases_gil)
+    found = _compiled.get(wanted)
+    if found is None:
+        with _compiling:
+            found = _compiled.get(wanted) or _compile(*wanted)
+            _compiled[wanted] = found
+    return found
+
+
+def _compile(name: str, word_bytes: int, releases_gil: bool) -> Kernel:
+    source = _jit.source_rows(word_bytes)
+    functions: dict[str, tuple[Kernel, tuple[Any, ...]]] = {
+        "put_row": (put_row, (_jit.int64,)),
+        "put_rows": (put_rows, (_jit.int64s, _jit.int64)),
+    }
+    function, last = functions[name]
+    return _jit.compiled(
+        function,
+        (_jit.int64s, source, source, _jit.int64, _jit.int64, *last),
+        releases_gil=releases_gil,
+        works=lambda entry: _works(entry, name, word_bytes),
+    )
+
+
+def _works(entry: Kernel, name: str, word_bytes: int) -> bool:
+    """Try a kernel on arrays like those it will get: other dtypes of its width, read-only."""
+    dtype = {1: np.int8, 2: np.float16, 4: np.float32, 8: np.float64}[word_bytes]
+    last: tuple[Any, ...] = (2,) if name == "put_row" else (np.array([2]), 0)
+    for token_axis in (1, 2):
+        target = np.zeros((2, 2, 3, 3, 2), dtype)
+        row = (np.arange(2 * 3 * 2, dtype=dtype) + 1).reshape(2, 1, 3, 2)
+        row = row if token_axis == 1 else row.transpose(0, 2, 1, 3)
+        row.flags.writeable = False
+        block = new_block(target[0], target[1], token_axis)
+        code = entry(block, row, row, 7, 0, *last)
+        wanted = np.zeros(target.shape[1:], dtype)
+        wanted[(slice(None),) * token_axis + (slice(2, 3),)] = row
+        if code != DONE or block[TICKET] != 7 or not (target == wanted).all():
+            return False
+    return True

@@ -1,0 +1,175 @@
+"""Move and Plan: what a strategy has decided and a ring carries out.
+
+A move is made once, never changed, and published in one assignment; all layers of a step share it.
+"""
+
+from __future__ import annotations
+
+from itertools import count as counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .rows import Order, Planner, Rows, Run, State
+
+__all__ = ["Move", "Plan"]
+
+# A ticket names one move and no other in this process, also as a mark in memory. next() on a
+# counter is a single C call, so two threads never draw the same one.
+_tickets = counter(1)
+
+
+class Move:
+    """What a ring carries out: from `before` to `after`, by writing `count` rows to slots.
+
+    Parameters
+    ----------
+    before, after : State
+        The state the move was made for and the one it leads to.
+    count : int, tokens
+        New tokens. A move of none stands for a ring at rest.
+    slot : int
+        Slot of the last new row: all there is to know for one token.
+    evicted_count : int, rows
+        Rows that leave, with those that the move brings and does not keep.
+    slots : int64 array (count,), optional
+        Slot of each new row, -1 for one that does not outlive the move.
+    """
+
+    __slots__ = ("_slots", "after", "before", "count", "evicted_count", "slot", "ticket")
+
+    def __init__(
+        self,
+        before: State,
+        after: State,
+        count: int = 0,
+        slot: int = -1,
+        evicted_count: int = 0,
+        slots: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.before = before
+        self.after = after
+        self.count = count
+        self.slot = slot
+        self.evicted_count = evicted_count
+        self.ticket = next(_tickets)
+        self._slots = slots
+
+    @classmethod
+    def at_rest(cls, state: State) -> Move:
+        """A move of no rows: the ring is in `state`, whatever it has carried out."""
+        return Move(state, state)
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """Slot of each new row, int64 ``(count,)``; -1 for a row that does not outlive the move."""
+        if self._slots is None:
+            self._slots = self._find_slots()
+        return self._slots
+
+    @property
+    def assembled_count(self) -> int:
+        """Rows put together for a view, because the move overwrites some of them."""
+        return 0
+
+    def _find_slots(self) -> NDArray[np.int64]:
+        return np.full(self.count, self.slot, dtype=np.int64)
+
+
+class Plan(Move):
+    """One step of a cache, decided: a move, and the rows that its view shows.
+
+    Made once by a strategy and carried out by every layer whose state is `before`. ``read`` looks
+    through a plan of no tokens.
+
+    Parameters
+    ----------
+    planner : Planner
+        The strategy, asked for what most callers never want: rows, masks, many slots.
+    before, after, count, slot, evicted_count
+        As of a :class:`Move`.
+    query_count : int, tokens
+        How many of the newest positions the step's view is for.
+    assembled : bool
+        Whether the step's queries need rows that do not outlive the step.
+
+    Notes
+    -----
+    What a one-token kernel needs is ready; the rest is worked out on first use and then shared by
+    all layers.
+    """
+
+    __slots__ = (
+        "_physical",
+        "_temporal",
+        "assembled",
+        "physical_index",
+        "planner",
+        "query_count",
+        "temporal_index",
+    )
+
+    def __init__(
+        self,
+        planner: Planner,
+        before: State,
+        after: State,
+        count: int,
+        query_count: int,
+        slot: int = -1,
+        evicted_count: int = 0,
+        assembled: bool = False,
+    ) -> None:
+        super().__init__(before, after, count, slot, evicted_count)
+        self.planner = planner
+        self.query_count = query_count
+        self.assembled = assembled
+        self._temporal: Rows | None = None
+        self._physical: Rows | None = None
+        # What the first view that unpacks leaves for the others: the rows as one array index.
+        self.temporal_index: Any = None
+        self.physical_index: Any = None
+
+    @property
+    def queries(self) -> range:
+        """Positions whose queries the step's view is for."""
+        return range(self.after.seq_len - self.query_count, self.after.seq_len)
+
+    @property
+    def evicted(self) -> range:
+        """Positions that leave, with those that the step brings and does not keep."""
+        first = self.planner.first(self.after)
+        return range(first - self.evicted_count, first)
+
+    @property
+    def kept(self) -> tuple[Run, ...]:
+        """Old rows that an assembled view takes along before they may be overwritten."""
+        return self.planner.seen_before(self.queries.start)
+
+    @property
+    def assembled_count(self) -> int:
+        """Rows of an assembled view; 0 if the view is not assembled."""
+        return self.count + sum(run.rows for run in self.kept) if self.assembled else 0
+
+    def rows(self, order: Order) -> Rows:
+        """What the step's view shows. Views of no queries or of assembled rows are temporal."""
+        if order == "physical" and self.query_count and not self.assembled:
+            if self._physical is None:
+                self._physical = self.planner.rows(self.after, self.queries, "physical")
+            return self._physical
+        if self._temporal is None:
+            if self.assembled:
+                self._temporal = self.planner.assembled_rows(self.after, self.queries)
+            else:
+                self._temporal = self.planner.rows(self.after, self.queries, "temporal")
+        return self._temporal
+
+    def _find_slots(self) -> NDArray[np.int64]:
+        slots = np.full(self.count, -1, dtype=np.int64)
+        first = self.after.seq_len - self.count
+        for position, slot, rows in self.planner.survivors(self.after, self.count):
+            slots[position - first :][:rows] = np.arange(slot, slot + rows)
+        return slots

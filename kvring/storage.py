@@ -1,0 +1,187 @@
+"""Storage: the slots of one layer, their bytes and the ways in and out of them.
+
+Stored as ``(outer, slots, row)``: for layout "BSHD" outer is the batch and a row is kv_heads x
+dim; for "BHSD" outer is batch x kv_heads and a row is dim. Which slot holds what is not known here.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from . import kernels
+from .checks import checked_arrays
+from .memory import reserve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from .config import Layout
+    from .plan import Plan
+from .rows import Run
+
+__all__ = ["Pair", "Storage"]
+
+Pair: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
+
+# The most a kernel moves while it keeps the interpreter to itself; it takes about 5 us.
+QUIET_BYTES = 1 << 16
+
+
+class Storage:
+    """K and V of one layer in preallocated slots. Every argument has been checked before.
+
+    Parameters
+    ----------
+    capacity : int, tokens
+    kv_heads, head_dim, value_dim, batch : int
+        Axes of a row.
+    dtype : numpy.dtype
+    layout : {"BSHD", "BHSD"}
+    huge_pages : bool
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        kv_heads: int,
+        head_dim: int,
+        value_dim: int,
+        batch: int,
+        dtype: np.dtype[Any],
+        layout: Layout,
+        huge_pages: bool,
+    ) -> None:
+        self.capacity = capacity
+        self.kv_heads = kv_heads
+        self.head_dim = head_dim
+        self.value_dim = value_dim
+        self.batch = batch
+        self.dtype = dtype
+        self.layout = layout
+        self.rows_gathered = 0
+        self.token_axis = layout.index("S")
+        self._keys = self._reserved(head_dim, huge_pages)
+        self._values = self._reserved(value_dim, huge_pages)
+        # Marking each slice read-only would cost half a microsecond: slices of these are already.
+        self.keys_shown, self.values_shown = _read_only(self._keys), _read_only(self._values)
+        self.block = kernels.new_block(self._keys, self._values, self.token_axis)
+        self.written = memoryview(self.block.data)  # read at a third of the price of a NumPy index
+        self._quiet_tokens = QUIET_BYTES // self.row_nbytes
+        self.put_row = self._first_put_row
+
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes of one token's K and V, all batch rows together."""
+        return self.batch * self.kv_heads * (self.head_dim + self.value_dim) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes reserved for K and V."""
+        return self.capacity * self.row_nbytes
+
+    @property
+    def row_shape(self) -> str:
+        """A row's axes, for people: kv_heads x head_dim, and value_dim where it differs."""
+        values = "" if self.value_dim == self.head_dim else f"/{self.value_dim}"
+        return f"{self.kv_heads} x {self.head_dim}{values}"
+
+    def counters(self) -> dict[str, int]:
+        """Tokens taken, and rows written, evicted, assembled and gathered, since construction."""
+        written = self.written
+        return {
+            "tokens_written": written[kernels.TOKENS],
+            "rows_written": written[kernels.WRITTEN],
+            "rows_evicted": written[kernels.EVICTED],
+            "rows_assembled": written[kernels.ASSEMBLED],
+            "rows_gathered": self.rows_gathered,
+        }
+
+    def checked_count(self, keys: object, values: object) -> int:
+        """New tokens in `keys` and `values`; DTypeError or ShapeError if they do not fit."""
+        return checked_arrays(
+            keys,
+            values,
+            dtype=self.dtype,
+            layout=self.layout,
+            batch=self.batch,
+            kv_heads=self.kv_heads,
+            dims=(self.head_dim, self.value_dim),
+        )
+
+    def index_of(self, slots: slice) -> Any:
+        """What picks neighbouring slots out of K or V. All of them: in half the time of a slice."""
+        if slots.start == 0 and slots.stop == self.capacity:
+            return Ellipsis
+        return (slice(None),) * self.token_axis + (slots,)
+
+    def without_first(self, skip: int, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
+        """The rows after the first `skip` ones, as slices of the same arrays."""
+        rows = self.index_of(slice(skip, None))
+        return keys[rows], values[rows]
+
+    def piece(self, slots: slice) -> Pair:
+        """K and V of neighbouring slots: read-only, zero-copy."""
+        index = self.index_of(slots)
+        return self.keys_shown[index], self.values_shown[index]
+
+    def joined(self, slices: Iterable[slice]) -> Pair:
+        """K and V of several pieces as one read-only pair of new arrays."""
+        keys, values = zip(*map(self.piece, slices), strict=True)
+        return (
+            _read_only(np.concatenate(keys, axis=self.token_axis)),
+            _read_only(np.concatenate(values, axis=self.token_axis)),
+        )
+
+    def assembled(self, plan: Plan, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
+        """The rows that the plan's queries need, old ones and new, as one read-only pair.
+
+        To be called before the plan is carried out, which overwrites some of them.
+        """
+        old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
+        return (
+            _read_only(np.concatenate([k for k, _ in old] + [keys], axis=self.token_axis)),
+            _read_only(np.concatenate([v for _, v in old] + [values], axis=self.token_axis)),
+        )
+
+    def take_from(self, other: Storage, runs: Iterable[Run]) -> None:
+        """Copy runs of rows into the slots they have in `other`, whose shape is the same."""
+        for run in runs:
+            where = self.index_of(slice(run.slot, run.slot + run.rows))
+            self._keys[where] = other._keys[where]
+            self._values[where] = other._values[where]
+
+    def _reserved(self, dim: int, huge_pages: bool) -> NDArray[Any]:
+        shape = [self.batch, self.kv_heads, dim]
+        shape.insert(self.token_axis, self.capacity)
+        nbytes = prod(shape) * self.dtype.itemsize
+        return reserve(nbytes, huge_pages=huge_pages).view(self.dtype).reshape(shape)
+
+    def _first_put_row(self, *args: Any) -> int:
+        """Stands in for the one-token kernel until it is first needed, so that it loads then."""
+        if self._quiet_tokens:
+            self.put_row = kernels.kernel("put_row", self.dtype.itemsize)
+        else:
+            self.put_row = self._put_large_row
+        return self.put_row(*args)
+
+    def _put_large_row(self, *args: Any) -> int:
+        """One token of a batch so wide that other threads had better run meanwhile."""
+        *common, slot = args
+        return self._rows_kernel(1)(*common, np.array([slot], dtype=np.int64), 0)
+
+    def _rows_kernel(self, count: int) -> kernels.Kernel:
+        return kernels.kernel(
+            "put_rows", self.dtype.itemsize, releases_gil=count > self._quiet_tokens
+        )
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    shown = array.view()
+    shown.flags.writeable = False
+    return shown
