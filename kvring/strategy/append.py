@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..config import Append
 from ..errors import CapacityError
-from ..rows import Order, Rows, State
+from ..rows import State
 from .base import Strategy
 
 __all__ = ["AppendStrategy"]
@@ -37,10 +37,6 @@ class AppendStrategy(Strategy):
 
     def seen_from(self, position: int) -> int:
         return 0
-
-    def rows(self, state: State, queries: range, order: Order) -> Rows:
-        # Slot order is position order: one piece in any state, whatever was asked for.
-        return Rows(self, state, queries, (slice(0, state.length if queries else 0),))
 
     def room(self, state: State) -> int:
         return self.capacity - state.length

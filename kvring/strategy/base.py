@@ -135,9 +135,11 @@ class Strategy(ABC):
 
     def rows(self, state: State, queries: range, order: Order) -> Rows:
         """The resident rows that `queries` need; physical order shows every slot up to the last."""
-        if order == "physical":
+        if not queries:
+            return Rows(self, state, queries, (slice(0, 0),), ())
+        if order == "physical" or self.window is None:  # without a window slot order is age
             return Rows(self, state, queries, (slice(0, self._last_slot(state) + 1),))
-        runs = self._needed(queries.start, state.seq_len) if queries else ()
+        runs = self._needed(queries.start, state.seq_len)
         return Rows(self, state, queries, _merged(runs), runs)
 
     def assembled_rows(self, state: State, queries: range) -> Rows:
