@@ -110,9 +110,9 @@ def _check_shape(name: str, shape: tuple[int, ...], sizes: dict[str, int], layou
 def _guess(what: str, shape: tuple[int, ...], sizes: dict[str, int], layout: Layout) -> str:
     """The likely mistake behind a wrong axis."""
     heads_axis, token_axis = AXES[layout].index("kv_heads"), AXES[layout].index("tokens")
-    heads = sizes["kv_heads"]
-    if what == "kv_heads" and shape[token_axis] == heads:
+    kv_heads = sizes["kv_heads"]
+    if what == "kv_heads" and shape[token_axis] == kv_heads:
         return f" (the other layout? this cache is {layout})"
-    if what == "kv_heads" and shape[heads_axis] % heads == 0 and shape[heads_axis] > heads:
+    if what == "kv_heads" and shape[heads_axis] % kv_heads == 0 and shape[heads_axis] > kv_heads:
         return " (query heads?)"
     return ""

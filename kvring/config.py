@@ -200,7 +200,7 @@ class CacheConfig:
             With the argument's name, what it must be, and what came.
         """
         count = checked_int("layers", layers, least=1)
-        heads = [
+        kv_head_counts = [
             checked_int("kv_heads", n, least=1) for n in _per_layer("kv_heads", kv_heads, count)
         ]
         key_dims = [
@@ -212,7 +212,7 @@ class CacheConfig:
             value_dims = [checked_int("value_dim", n, least=1) for n in given]
         modes = [_checked_mode(mode) for mode in _per_layer("strategy", strategy, count)]
         return cls(
-            layers=tuple(map(LayerConfig, modes, heads, key_dims, value_dims)),
+            layers=tuple(map(LayerConfig, modes, kv_head_counts, key_dims, value_dims)),
             batch=checked_int("batch", batch, least=1),
             dtype=checked_dtype(dtype),
             layout=checked_layout(layout),

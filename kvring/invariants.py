@@ -49,9 +49,9 @@ def _check_slots(cache: CacheFacts, layer: int, where: str) -> None:
     assert len(set(slots)) == len(slots), f"{where}: a slot holds two rows: {slots}"
     expected = [_slot(position, mode) for position in positions]
     assert slots == expected, f"{where}: slots are {slots}, expected {expected}"
-    sinks = mode.sink_tokens if isinstance(mode, Circular) else 0
-    behind_sinks = [s for p, s in zip(positions, slots, strict=True) if p >= sinks]
-    head = behind_sinks[0] if behind_sinks else sinks
+    sink_tokens = mode.sink_tokens if isinstance(mode, Circular) else 0
+    behind_sinks = [s for p, s in zip(positions, slots, strict=True) if p >= sink_tokens]
+    head = behind_sinks[0] if behind_sinks else sink_tokens
     assert state.head == head, f"{where}: the oldest row of the ring is in slot {head}"
 
 
@@ -74,9 +74,9 @@ def _check_storage(ring: RingBuffer, where: str) -> None:
 
 def _positions(state: State, mode: Mode) -> list[int]:
     """The resident positions, oldest first: sinks that came, then an unbroken newest stretch."""
-    sinks = min(state.seq_len, mode.sink_tokens) if isinstance(mode, Circular) else 0
-    newest = state.length - sinks
-    return [*range(sinks), *range(state.seq_len - newest, state.seq_len)]
+    sink_rows = min(state.seq_len, mode.sink_tokens) if isinstance(mode, Circular) else 0
+    newest = state.length - sink_rows
+    return [*range(sink_rows), *range(state.seq_len - newest, state.seq_len)]
 
 
 def _slot(position: int, mode: Mode) -> int:

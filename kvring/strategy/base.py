@@ -160,10 +160,10 @@ class Strategy(ABC):
 
     def _spread(self, stop: int, first: int) -> tuple[Run, ...]:
         """The sinks and the positions ``first .. stop - 1``, as runs."""
-        sinks = min(stop, self.sink_tokens)
-        if first <= sinks:
+        sink_rows = min(stop, self.sink_tokens)
+        if first <= sink_rows:
             return self.place(0, stop)
-        return self.place(0, sinks) + self.place(first, stop)
+        return self.place(0, sink_rows) + self.place(first, stop)
 
     def _refusal(self, state: State, seq_len: int, missing: int) -> str:
         """Why a truncate is refused; only a mode that evicts has a reason."""

@@ -1,0 +1,223 @@
+"""The sections of docs/benchmarks.md: each measures something and returns Markdown."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+
+from kvring import Append, Circular
+
+from . import cases
+from .interleave import measure
+
+__all__ = ["ALL", "cores"]
+
+SHAPES = ((8, 128), (3, 64))
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_token() -> str:
+    """One token, one layer, thirty layers in turn."""
+    lines = [
+        "\n## One token\n",
+        "Thirty layers in turn. *update* against two slice assignments into preallocated arrays;",
+        "*unpacked*: `keys, values = cache.update(...)`, in physical order once the ring has",
+        "wrapped, against the two assignments and two slices. Limit 1.5, aim 1.0.\n",
+        "| mode | kv_heads x head_dim | dtype | bare, us per layer | update | unpacked |",
+        "|---|---|---|---|---|---|",
+    ]
+    rounds = 150
+    new_tokens = 2 * (rounds + 2) * cases.STEPS
+    for name, mode in (("append", Append(128 + new_tokens)), ("wrapped ring", Circular(1024, 4))):
+        for dtype in ("float32", "float16"):
+            for shape in SHAPES:
+                cache = cases.filled(mode, 30, shape, dtype, 128 + new_tokens)
+                if cache.room is not None:
+                    cache.truncate(128)
+                row = np.random.default_rng(0).random((1, 1, *shape)).astype(dtype)
+                bare = cases.Bare.make(30, cache.rings[0].capacity, *shape, dtype)
+                result = measure(cases.decode(cache, bare, row), rounds)
+                microseconds = result.typical("bare") / cases.STEPS / 30 * 1e6
+                lines.append(
+                    f"| {name} | {shape[0]} x {shape[1]} | {dtype} | {microseconds:.2f}"
+                    f" | {result.ratio('update', to='bare'):.2f}"
+                    f" | {result.ratio('update, unpacked', to='bare, sliced'):.2f} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def many_tokens() -> str:
+    """The same with few and with many tokens resident."""
+    lines = [
+        "\n## The same at 128 and at 131,072 resident tokens\n",
+        "*update* against the two slice assignments with 128 and with 131,072 tokens resident, and",
+        "how the second ratio compares with the first (limit 1.10); float32. Beside them the plain",
+        "times at 131,072 over those at 128: small arrays stay in the processor's cache.\n",
+        "| mode | layers | shape | at 128 | at 131,072 | second to first | update | bare |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rounds = 200
+    new_tokens = (rounds + 2) * cases.STEPS
+    for name, make in (
+        ("append", lambda tokens: Append(tokens + new_tokens)),
+        ("wrapped ring", lambda tokens: Circular(tokens)),
+    ):
+        for layers, shape in ((30, (3, 64)), (4, (8, 128))):
+            contestants = {}
+            row = np.random.default_rng(0).random((1, 1, *shape), np.float32)
+            for tokens in (128, 131_072):
+                cache = cases.filled(make(tokens), layers, shape, "float32", tokens + new_tokens)
+                if cache.room is not None:
+                    cache.truncate(tokens)
+                bare = cases.Bare.make(layers, cache.rings[0].capacity, *shape, "float32")
+                decode = cases.decode(cache, bare, row)
+                contestants |= {f"{key} {tokens}": decode[key] for key in ("update", "bare")}
+                del cache, bare, decode
+            result = measure(contestants, rounds)
+            few, many = (result.ratio(f"update {n}", to=f"bare {n}") for n in (128, 131_072))
+            lines.append(
+                f"| {name} | {layers} | {shape[0]} x {shape[1]}"
+                f" | {few:.2f} | {many:.2f} | {many / few:.2f}"
+                f" | {result.ratio('update 131072', to='update 128'):.2f}"
+                f" | {result.ratio('bare 131072', to='bare 128'):.2f} |"
+            )
+            del contestants
+    return "\n".join(lines) + "\n"
+
+
+def prefill() -> str:
+    """A prompt of 2,048 tokens."""
+    rows = np.random.default_rng(0).random((2, 1, 2048, 8, 128), np.float32)
+    kinds: dict[str, tuple[dict[str, cases.Contestant], int]] = {
+        "append, fresh memory": (cases.fresh_prefill(Append(4096), *rows), 90),
+        "append, warm memory": (cases.warm_prefill(Append(4096), *rows), 90),
+        "ring with room, fresh": (cases.fresh_prefill(Circular(4096, 4), *rows), 90),
+        "ring with room, warm": (cases.warm_prefill(Circular(4096, 4), *rows), 90),
+        "full ring of 1,024: assembled": (cases.assembled_prefill(1024, *rows), 45),
+    }
+    lines = [
+        "\n## A prompt of 2,048 tokens\n",
+        "One layer of 8 x 128, float32. Bandwidth as a share of `np.copyto` on the same rows, into",
+        "memory from the same source: untouched pages, pages written before, or (assembled) a new",
+        "array.\n",
+        "| what | copyto, ms | share of its bandwidth | at least |",
+        "|---|---|---|---|",
+    ]
+    for name, (contestants, least) in kinds.items():
+        result = measure(contestants, rounds=40)
+        share = 100 / result.ratio("update", to="copyto")
+        lines.append(
+            f"| {name} | {result.typical('copyto') * 1e3:.2f} | {share:.0f} % | {least} % |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def huge_pages() -> str:
+    """What pages of 2 MiB give."""
+    rows = np.random.default_rng(0).random((2, 1, 8192, 8, 128), np.float32)
+    small = cases.fresh_prefill(Append(8192), *rows)["update"]
+    huge = cases.fresh_prefill(Append(8192), *rows, huge_pages=True)["update"]
+    filling = measure({"small": small, "huge": huge}, rounds=15)
+    reading = measure(cases.full_reads(8192, (8, 128)), rounds=30)
+    return f"""
+## Huge pages
+
+`KVCache(huge_pages=True)` against the default, one layer of 8 x 128, float32, 8,192 tokens.
+
+| what | time, as a share of the default |
+|---|---|
+| filling memory for the first time | {filling.ratio("huge", to="small"):.2f} |
+| reading all keys and values (one dot product per row) | {reading.ratio("huge", to="small"):.2f} |
+
+They are off by default because a single token then commits 2 MiB in every plane of every layer.
+"""
+
+
+def start_up() -> str:
+    """Loading and the first update, each in a fresh process."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        cold = _in_new_process(FIRST_UPDATE, environment, runs=1)
+        warm = _in_new_process(FIRST_UPDATE, environment, runs=7)
+    bare = _in_new_process(IMPORT.format("numpy"), dict(os.environ), runs=9)
+    ours = _in_new_process(IMPORT.format("kvring"), dict(os.environ), runs=9)
+    return f"""
+## Starting up
+
+| what, in a fresh process | seconds | limit |
+|---|---|---|
+| `import kvring`, beyond `import numpy` | {max(ours - bare, 0):.3f} | 0.050 |
+| first update, after NumPy, kernels in the disk cache | {warm:.2f} | 0.80 |
+| the same with an empty disk cache | {cold:.2f} | |
+"""
+
+
+FIRST_UPDATE = """
+import numpy as np
+from time import perf_counter
+row = np.ones((1, 1, 3, 64), np.float32)
+started = perf_counter()
+from kvring import Append, KVCache
+KVCache(layers=30, kv_heads=3, head_dim=64, strategy=Append(4096)).update(0, row, row)
+print(perf_counter() - started)
+"""
+
+IMPORT = """
+from time import perf_counter
+started = perf_counter()
+import {}
+import numpy
+print(perf_counter() - started)
+"""
+
+
+def _in_new_process(code: str, environment: dict[str, str], runs: int) -> float:
+    """Median of what `code` prints."""
+    command = [sys.executable, "-c", code]
+    printed = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(runs)
+    ]
+    return statistics.median(map(float, printed))
+
+
+def memory() -> str:
+    """Memory committed, with a million tokens reserved."""
+    code = cases.RESIDENT_MEMORY
+    lines = [
+        "\n## Memory\n",
+        "30 layers of 3 x 64, float32, 1,000,000 tokens reserved (46 GB of address space).",
+        "Resident memory beyond the bytes of the rows, in pages of 4 KiB per plane (one stretch of",
+        "memory that grows: K or V of a layer, and in BHSD of each head). Limit 1.\n",
+        "| layout | construction, ms | planes | pages per plane after 1 token | after 128 |",
+        "|---|---|---|---|---|",
+    ]
+    for layout, planes in (("BSHD", 60), ("BHSD", 180)):
+        command = [sys.executable, "-c", code, layout]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        seconds, one, many = map(float, printed.split())
+        lines.append(
+            f"| {layout} | {seconds * 1e3:.1f} | {planes} | {one / planes / 4096:.2f}"
+            f" | {many / planes / 4096:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+ALL: tuple[Callable[[], str], ...] = (
+    one_token,
+    many_tokens,
+    prefill,
+    huge_pages,
+    memory,
+    start_up,
+)
