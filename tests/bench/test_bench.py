@@ -1,11 +1,14 @@
 """The benchmark bodies, run once each in every test run and timed with ``--benchmark-enable``."""
 
+import numba
 import numpy as np
 import pytest
 
 from kvring import Append, Circular, KVCache
 
 from . import cases
+
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="times compiled kernels")
 
 SHAPES = [(3, 64), (8, 128)]
 DTYPES = ["float32", "float16"]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 
+import numba
 import numpy as np
 import pytest
 
@@ -55,6 +56,11 @@ def test_a_million_reserved_tokens_cost_the_rows_written_and_a_page_per_plane(la
     assert after_128 < planes * 4096 + python_objects
 
 
+compiled = pytest.mark.skipif(
+    numba.config.DISABLE_JIT, reason="without jit a kernel is Python code that allocates"
+)
+
+
 def net_bytes(steps, count):
     """Bytes that Python objects hold after `count` more steps and did not before."""
     steps(300)  # past the numbers that Python keeps ready-made
@@ -70,6 +76,7 @@ def net_bytes(steps, count):
     return readings[1] - readings[0]
 
 
+@compiled
 @pytest.mark.parametrize(
     ("mode", "order"),
     [(Append(4000), "temporal"), (Circular(16, 2), "physical"), (Circular(16, 2, 3), "physical")],
@@ -88,6 +95,7 @@ def test_a_steady_step_allocates_nothing_net(mode, order):
     assert abs(net_bytes(steps, 1000)) < 500, "bytes, over 4000 updates"
 
 
+@compiled
 def test_segments_in_temporal_order_allocate_nothing_net_either():
     cache = KVCache(layers=2, kv_heads=2, head_dim=4, strategy=Circular(16, 2))
     row = np.ones((1, 1, 2, 4), np.float32)
