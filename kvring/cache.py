@@ -279,7 +279,9 @@ class KVCache(WholeCache):
             )
             if todo.verb == "write":
                 new_keys, new_values = ring.without_first(todo.skip, keys, values)
-                return write_rows(ring, steps, new_keys, new_values, given - todo.skip, order)
+                view = write_rows(ring, steps, new_keys, new_values, given - todo.skip, order)
+                if given:
+                    return view
         if todo.verb == "truncate":
             self.truncate(total)
         return self.read(number, order=order)
