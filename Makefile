@@ -36,6 +36,7 @@ lint: $(TEST_READY) ## Check format, style, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/examples/smollm2
 	$(BIN)/lint-imports
 
 bench: $(TEST_READY) ## Measure, and write docs/benchmarks.md

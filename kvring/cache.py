@@ -11,7 +11,7 @@ from .errors import CapacityError
 from .kernels import TICKET
 from .plan import Move
 from .ring import RingBuffer
-from .rows import Order
+from .rows import PHYSICAL, TEMPORAL, Order
 from .steps import Steps, write_rows
 from .strategy import strategy_for
 from .total import what_total_means
@@ -190,7 +190,7 @@ class KVCache(WholeCache):
             if (
                 keys.ndim == 4 == values.ndim
                 and keys.dtype is ring.dtype is values.dtype
-                and (order == "physical" or order == "temporal")
+                and (order is PHYSICAL or order is TEMPORAL)
             ):
                 with lock:
                     last = self._ledger[layer]

@@ -27,9 +27,13 @@ AXES = {
 
 def checked_tokens(name: str, value: object) -> int:
     """A count of tokens or a position as a plain int of either sign; a bool is neither."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise DTypeError(f"{name}: expected an int, got {value!r} ({type(value).__name__})")
-    return operator.index(cast("Any", value))
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return operator.index(cast("Any", value))
+    except TypeError:
+        got = f"{value!r} ({type(value).__name__})"
+        raise DTypeError(f"{name}: expected an int, got {got}") from None
 
 
 def checked_layer(layer: object, layers: int) -> int:

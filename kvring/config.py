@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .dtypes import checked_dtype
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ __all__ = [
 
 Layout = Literal["BSHD", "BHSD"]
 LAYOUTS: tuple[Layout, ...] = ("BSHD", "BHSD")
-WORD_BYTES = (1, 2, 4, 8)
+# Four times the deepest model known; all locks of a cache are held one inside the other.
+MOST_LAYERS = 512
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,8 @@ class CacheConfig:
             With the argument's name, what it must be, and what came.
         """
         count = checked_int("layers", layers, least=1)
+        if count > MOST_LAYERS:
+            raise ConfigError(f"layers: expected at most {MOST_LAYERS}, got {count}")
         kv_head_counts = [
             checked_int("kv_heads", n, least=1) for n in _per_layer("kv_heads", kv_heads, count)
         ]
@@ -244,40 +248,6 @@ def checked_layout(layout: object) -> Layout:
     )
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The storage dtype, if its elements are numbers of 1, 2, 4 or 8 bytes in native byte order."""
-    wanted = "dtype: expected a numeric dtype of 1, 2, 4 or 8 bytes in native byte order"
-    if dtype is None:
-        raise ConfigError(f"{wanted}, got None")
-    try:
-        found = np.dtype(_extension_dtype(dtype))
-    except TypeError:
-        hint = " (bfloat16 and float8 need the package ml_dtypes)" if isinstance(dtype, str) else ""
-        raise ConfigError(f"{wanted}, got {dtype!r}{hint}") from None
-    numeric = np.issubdtype(found, np.number) or is_extension_float(found)
-    if not numeric or found.itemsize not in WORD_BYTES or not found.isnative:
-        raise ConfigError(f"{wanted}, got {found!r}")
-    return found
-
-
-def is_extension_float(dtype: np.dtype[Any]) -> bool:
-    """Whether `dtype` is one of the small floats that the package ml_dtypes adds to NumPy."""
-    of_package = getattr(dtype.type, "__module__", "").split(".")[0] == "ml_dtypes"
-    return of_package and dtype.name.startswith(("bfloat", "float8"))
-
-
-def _extension_dtype(dtype: DTypeLike) -> DTypeLike:
-    """NumPy knows the name "bfloat16" only once ml_dtypes is loaded: look it up there."""
-    if isinstance(dtype, str) and dtype.startswith(("bfloat", "float8")):
-        try:
-            import ml_dtypes
-        except ImportError:
-            return dtype
-        found: DTypeLike = getattr(ml_dtypes, dtype, dtype)
-        return found
-    return dtype
-
-
 def _checked_mode(mode: object) -> Mode:
     if isinstance(mode, (Append, Circular, Replace)):
         return mode
@@ -289,9 +259,12 @@ def _checked_mode(mode: object) -> Mode:
 
 def _per_layer(name: str, value: Any, layers: int) -> list[Any]:
     """One entry per layer: a list given as such, or one thing repeated."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes)):
         return [value] * layers
-    entries = list(value)
+    try:
+        entries = list(value)
+    except TypeError:
+        return [value] * layers
     if len(entries) != layers:
         raise ConfigError(
             f"{name}: expected one for all layers or {layers}, one per layer, got {len(entries)}"

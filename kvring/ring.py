@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import kernels
-from .config import checked_dtype, checked_int, checked_layout
+from .config import checked_int, checked_layout
+from .dtypes import checked_dtype
 from .errors import KVRingError
 from .plan import Move
 from .rows import State

@@ -13,9 +13,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Order", "Planner", "Rows", "Run", "State"]
+__all__ = ["PHYSICAL", "TEMPORAL", "Order", "Planner", "Rows", "Run", "State"]
 
 Order: TypeAlias = Literal["temporal", "physical"]
+# Python keeps one object for equal literals, so identity is a fast test that no other type passes.
+TEMPORAL: Order = "temporal"
+PHYSICAL: Order = "physical"
 
 
 class State(NamedTuple):

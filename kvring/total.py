@@ -46,6 +46,8 @@ def what_total_means(seq_len: int, *, before: int, given: int, replaces: bool) -
     kvring.errors.ShapeError: seq_len=1 would drop 5 of 6 tokens; it is the total, not the chunk; \
 to drop tokens call truncate(1)
     """
+    if seq_len < 0 and (given or replaces):
+        raise ShapeError(f"seq_len: expected a total of 0 or more tokens, got {seq_len}")
     if replaces:
         if given == seq_len:
             return Todo("write")

@@ -173,13 +173,13 @@ class KVView:
     def __repr__(self) -> str:
         fresh = self._stale_proof or self._ring.state == self._plan.after
         rows = self._plan.rows(self._order)
-        positions = rows.positions
-        span = f", positions {positions.min()}..{positions.max()}" if len(positions) else ""
+        held = rows.positions[rows.positions >= 0]
+        span = f", positions {held.min()}..{held.max()}" if len(held) else ""
         kind = (
             "copied" if self._stale_proof else "assembled" if self._plan.assembled else self._order
         )
         return (
-            f"<KVView {kind}: {len(positions)} rows of {self._ring.row_shape} {self._ring.dtype}"
+            f"<KVView {kind}: {rows.count} rows of {self._ring.row_shape} {self._ring.dtype}"
             f"{span}, {len(rows.queries)} queries{'' if fresh else '; stale'}>"
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import kernels
-from .config import checked_dtype
+from .dtypes import checked_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

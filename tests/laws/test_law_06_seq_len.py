@@ -49,7 +49,7 @@ def test_a_smaller_total_without_rows_truncates_all_layers_once():
         (6, (0, 2), r"seq_len=6 after 6 tokens: expected 0 or 6 rows .*, got 2"),
         (8, (0, 3), r"seq_len=8 after 6 tokens: expected 2 or 8 rows .*, got 3"),
         (8, (0, 0), r"seq_len=8 after 6 tokens: expected 2 or 8 rows .*, got 0"),
-        (-1, (0, 1), "it is the total, not the chunk"),
+        (-1, (0, 1), "seq_len: expected a total of 0 or more tokens, got -1"),
     ],
 )
 def test_any_other_count_is_refused_with_the_counts_it_would_take(seq_len, given, message):

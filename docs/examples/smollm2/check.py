@@ -12,7 +12,7 @@ from caches import Cache, ConcatenatingCache, Order, make_cache
 from model import Model
 from numpy.typing import NDArray
 from options import PROMPT
-from terminal import DemoError, Progress
+from terminal import DemoError, progress_bar
 from tokenizer import TextTokenizer
 from weights import Floats
 
@@ -129,16 +129,15 @@ def check_decoding(
     largest = dict.fromkeys(caches, 0.0)
     for cache in caches.values():
         model.forward(prompt[:-1], cache)
-    progress = Progress(f"checking {' and '.join(caches)}", STEPS, "steps")
-    for step in range(1, STEPS + 1):
-        expected = model.logits(model.forward(token_ids, FullHistory(visible))[-1:])[0]
-        for mode, cache in caches.items():
-            logits = model.logits(model.forward(token_ids[-1:], cache))[0]
-            difference = compare_logits(mode, f"step {step}", logits, expected)
-            largest[mode] = max(largest[mode], difference)
-        token_ids.append(int(np.argmax(expected)))
-        progress.update(step)
-    progress.close()
+    with progress_bar(f"checking {' and '.join(caches)}", STEPS, "steps") as progress:
+        for step in range(1, STEPS + 1):
+            expected = model.logits(model.forward(token_ids, FullHistory(visible))[-1:])[0]
+            for mode, cache in caches.items():
+                logits = model.logits(model.forward(token_ids[-1:], cache))[0]
+                difference = compare_logits(mode, f"step {step}", logits, expected)
+                largest[mode] = max(largest[mode], difference)
+            token_ids.append(int(np.argmax(expected)))
+            progress.update()
     for mode, difference in largest.items():
         report(mode, f"{STEPS} steps equal the full history", difference)
     return token_ids

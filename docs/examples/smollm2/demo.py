@@ -11,7 +11,7 @@ from compare import Contestant, first_difference, prefill_all, table, take_turns
 from model import CHUNK_TOKENS, Model
 from options import Options
 from picture import WIDTH, draw_ring
-from terminal import DemoError, Progress
+from terminal import DemoError, progress_bar
 from tokenizer import TextTokenizer
 from weights import ModelFile, find_model_file, read_hyperparameters, read_weights
 
@@ -31,11 +31,10 @@ def run(options: Options) -> None:
     """
     started = perf_counter()
     path = find_model_file()
-    progress = Progress("opening the model file", 1, "file")
-    file = ModelFile(path)
-    shape = read_hyperparameters(file)
-    tokenizer = TextTokenizer(file)
-    progress.close()
+    with progress_bar("opening the model file", 1, "file"):
+        file = ModelFile(path)
+        shape = read_hyperparameters(file)
+        tokenizer = TextTokenizer(file)
     prompt = make_prompt(options, tokenizer)
     check_room(options, len(prompt), shape.context_tokens)
     model = Model(shape, read_weights(file, shape.layers))
@@ -48,14 +47,13 @@ def run(options: Options) -> None:
 
 def warm_up() -> None:
     """Have kvring's kernels compiled before anything is timed; it takes seconds the first time."""
-    progress = Progress("compiling kvring's kernels", 0, "kernels")
+    with progress_bar("compiling kvring's kernels", 0, "kernels") as progress:
 
-    def show(done: int, total: int, kernel: str) -> None:
-        progress.total = total
-        progress.update(done)
+        def show(done: int, total: int, kernel: str) -> None:
+            progress.total = total
+            progress.update(done - progress.n)
 
-    kvring.warm_up("float32", progress=show)
-    progress.close()
+        kvring.warm_up("float32", progress=show)
 
 
 def compare_caches(

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from caches import Cache
 from numpy.typing import NDArray
-from terminal import Progress
+from terminal import progress_bar
 from weights import Floats, Hyperparameters, LayerWeights, Weights
 
 # Scores are (query_heads, chunk, rows): 256 queries against 8,000 rows are 74 MB, once.
@@ -110,12 +110,11 @@ class Model:
 
 def prefill(model: Model, cache: Cache, token_ids: list[int], job: str) -> None:
     """Run a prompt through the model in chunks, which keeps the attention scores small."""
-    progress = Progress(job, len(token_ids), "tokens")
-    for start in range(0, len(token_ids), CHUNK_TOKENS):
-        chunk = token_ids[start : start + CHUNK_TOKENS]
-        model.forward(chunk, cache)
-        progress.update(start + len(chunk))
-    progress.close()
+    with progress_bar(job, len(token_ids), "tokens") as progress:
+        for start in range(0, len(token_ids), CHUNK_TOKENS):
+            chunk = token_ids[start : start + CHUNK_TOKENS]
+            model.forward(chunk, cache)
+            progress.update(len(chunk))
 
 
 def attend(queries: Floats, keys: Floats, values: Floats, mask: NDArray[np.bool_] | None) -> Floats:

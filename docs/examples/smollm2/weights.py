@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gguf import GGUFReader, dequantize
 from numpy.typing import NDArray
-from terminal import DemoError, Progress
+from terminal import DemoError, progress_bar
 
 Floats = NDArray[np.float32]
 
@@ -118,12 +118,11 @@ def read_hyperparameters(file: ModelFile) -> Hyperparameters:
 
 def read_weights(file: ModelFile, layers: int) -> Weights:
     """Dequantize all weights, about half a gigabyte for this model, and show progress."""
-    progress = Progress("dequantizing the weights", layers, "layers")
     weights = []
-    for layer in range(layers):
-        weights.append(_read_layer(file, f"blk.{layer}"))
-        progress.update(layer + 1)
-    progress.close()
+    with progress_bar("dequantizing the weights", layers, "layers") as progress:
+        for layer in range(layers):
+            weights.append(_read_layer(file, f"blk.{layer}"))
+            progress.update()
     return Weights(
         embedding=file.tensor("token_embd.weight"),
         layers=tuple(weights),

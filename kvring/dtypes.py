@@ -1,0 +1,50 @@
+"""Which dtypes a cache can store: numbers of 1, 2, 4 or 8 bytes, moved as words of that width."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+__all__ = ["checked_dtype"]
+
+WORD_BYTES = (1, 2, 4, 8)
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The storage dtype, if its elements are numbers of 1, 2, 4 or 8 bytes in native byte order."""
+    wanted = "dtype: expected a numeric dtype of 1, 2, 4 or 8 bytes in native byte order"
+    if dtype is None:
+        raise ConfigError(f"{wanted}, got None")
+    try:
+        found = np.dtype(_extension_dtype(dtype))
+    except (TypeError, ValueError, SyntaxError):
+        hint = " (bfloat16 and float8 need the package ml_dtypes)" if isinstance(dtype, str) else ""
+        raise ConfigError(f"{wanted}, got {dtype!r}{hint}") from None
+    numeric = np.issubdtype(found, np.number) or _is_extension_float(found)
+    if not numeric or found.itemsize not in WORD_BYTES or not found.isnative:
+        raise ConfigError(f"{wanted}, got {found!r}")
+    return found
+
+
+def _is_extension_float(dtype: np.dtype[Any]) -> bool:
+    """Whether `dtype` is one of the small floats that the package ml_dtypes adds to NumPy."""
+    of_package = getattr(dtype.type, "__module__", "").split(".")[0] == "ml_dtypes"
+    return of_package and dtype.name.startswith(("bfloat", "float8"))
+
+
+def _extension_dtype(dtype: DTypeLike) -> DTypeLike:
+    """NumPy knows the name "bfloat16" only once ml_dtypes is loaded: look it up there."""
+    if isinstance(dtype, str) and dtype.startswith(("bfloat", "float8")):
+        try:
+            import ml_dtypes
+        except ImportError:
+            return dtype
+        found: DTypeLike = getattr(ml_dtypes, dtype, dtype)
+        return found
+    return dtype
