@@ -22,6 +22,7 @@ from __future__ import annotations
 import ctypes
 import types as python_types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 from zlib import crc32
 
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 _settings: Any = numba.config  # from the environment, NUMBA_...
+
+_SOURCE = crc32(Path(__file__).read_bytes()) if Path(__file__).exists() else 0
 
 Kernel: TypeAlias = Callable[..., int]
 
@@ -130,23 +133,37 @@ def compiled(
     """
     if _settings.DISABLE_JIT:
         return _on_words(function, arguments)
-    dispatcher = _dispatcher(function, arguments, releases_gil)
+    dispatcher = _dispatcher(function, types.int64(*arguments), releases_gil)
     entry: Kernel = next(iter(dispatcher.overloads.values())).entry_point
     return entry if works(entry) else _on_words(dispatcher, arguments)
 
 
-def _dispatcher(function: Callable[..., int], arguments: Any, releases_gil: bool) -> Any:
-    """Compile, from the disk cache where there is a usable one.
+def _dispatcher(function: Callable[..., int], signature: Any, releases_gil: bool) -> Any:
+    """Numba's compiled function. An error of the kernel itself comes up here, without the cache."""
+    twin = _renamed(function, signature, releases_gil)
+    found = _cached(twin, signature, releases_gil)
+    return found if found is not None else numba.njit(signature, nogil=releases_gil)(twin)
+
+
+def _cached(function: Callable[..., int], signature: Any, releases_gil: bool) -> Any:
+    """Compile with the disk cache; None where that cannot be had.
 
     No folder to write to, a full disk, a file cut short: Numba raises something different for
-    each, and none of them is a reason not to run. An error of the kernel itself comes up again.
+    each, and none of them is a reason not to run. A damaged cache is emptied and tried once more.
     """
-    signature = types.int64(*arguments)
-    twin = _renamed(function, signature, releases_gil)
     try:
-        return numba.njit(signature, nogil=releases_gil, cache=True)(twin)
+        dispatcher = numba.njit(nogil=releases_gil, cache=True)(function)
     except Exception:
-        return numba.njit(signature, nogil=releases_gil)(twin)
+        return None
+    for emptied in (False, True):
+        try:
+            if emptied:
+                dispatcher._cache.flush()  # type: ignore[attr-defined]
+            dispatcher.compile(signature)
+            return dispatcher
+        except Exception:
+            continue
+    return None
 
 
 def _renamed(
@@ -156,13 +173,13 @@ def _renamed(
 
     Numba numbers the machine codes in one index per function name, so two processes that start
     at once can write each other's number: one would run a kernel for words of another width. A
-    name of its own for each leaves one entry per index. Options and the bounds check are in no
-    key at all.
+    name of its own for each leaves one entry per index. Options, the bounds check and the
+    intrinsics of this file are in no key at all.
     """
     assert isinstance(function, python_types.FunctionType)
     twin = python_types.FunctionType(function.__code__, function.__globals__, function.__name__)
     cpu = llvmlite.binding.get_host_cpu_name()
-    build = (__version__, cpu, _settings.BOUNDSCHECK, releases_gil, signature)
+    build = (__version__, _SOURCE, cpu, _settings.BOUNDSCHECK, releases_gil, signature)
     twin.__qualname__ = f"{function.__name__}_{crc32(repr(build).encode()):08x}"
     twin.__module__ = function.__module__
     twin.__doc__ = function.__doc__

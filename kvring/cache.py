@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .checks import checked_layer, checked_order, checked_tokens
-from .config import CacheConfig, Mode
+from .config import CacheConfig, Mode, checked_bool
 from .errors import CapacityError
 from .kernels import TICKET
 from .plan import Move
@@ -98,7 +98,7 @@ class KVCache(WholeCache):
             dtype=dtype,
             layout=layout,
         )
-        self._build(config, bool(huge_pages))
+        self._build(config, checked_bool("huge_pages", huge_pages))
 
     def _build(self, config: CacheConfig, huge_pages: bool) -> None:
         steps: dict[Mode, Steps] = {}
@@ -165,7 +165,7 @@ class KVCache(WholeCache):
 
         Raises
         ------
-        ShapeError, DTypeError, LayerError
+        ShapeError, DTypeError, LayerError, ConfigError
             If an argument does not fit. Nothing is written, views stay as they are.
         CapacityError
             If the tokens do not fit. Likewise.
@@ -229,8 +229,8 @@ class KVCache(WholeCache):
 
         Raises
         ------
-        LayerError, DTypeError, ShapeError
-            If an argument does not fit.
+        LayerError, DTypeError, ConfigError
+            If there is no such layer, or no such order.
 
         Notes
         -----
@@ -252,6 +252,12 @@ class KVCache(WholeCache):
         twin._build(self.config, self._huge_pages)
         self._holding_all_locks(lambda: twin._take_from(self))
         return twin
+
+    def __copy__(self) -> KVCache:
+        return self.copy()  # two caches on the same rings would each believe to be alone
+
+    def __deepcopy__(self, _: object) -> KVCache:
+        return self.copy()
 
     def _update_carefully(self, layer: int, keys: Any, values: Any, order: Order) -> KVView:
         """Update with every check in full, for what the fast path does not take."""
@@ -288,8 +294,7 @@ class KVCache(WholeCache):
 
     def _take_from(self, other: KVCache) -> None:
         states = other._states()
-        for ring, source, strategy, state in zip(
-            self.rings, other.rings, self._strategies, states, strict=True
-        ):
-            ring.take_from(source, strategy.resident(state))
+        for layer, state in enumerate(states):
+            runs = self._strategies[layer].resident(state)
+            self.rings[layer].take_from(other.rings[layer], runs)
         self._ledger[:] = self._at_rest(states)

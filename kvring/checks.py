@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from .errors import DTypeError, LayerError, ShapeError
+from .errors import ConfigError, DTypeError, LayerError, ShapeError
 from .rows import Order
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def checked_order(order: object) -> Order:
     if not isinstance(order, str):
         raise DTypeError(f"order: expected 'temporal' or 'physical', got {order!r}")
     if order not in get_args(Order):
-        raise ShapeError(f"order: expected 'temporal' or 'physical', got {order!r}")
+        raise ConfigError(f"order: expected 'temporal' or 'physical', got {order!r}")
     return cast("Order", order)
 
 
@@ -91,7 +91,7 @@ def _checked_dtype(name: str, array: object, dtype: np.dtype[Any]) -> np.ndarray
         )
     if array.dtype != dtype:
         got = array.dtype if array.dtype.isnative else f"{array.dtype} (not in native byte order)"
-        raise DTypeError(f"{name}: expected {dtype}, got {got}; use {name}.astype(cache.dtype)")
+        raise DTypeError(f"{name}: expected {dtype}, got {got}; use {name}.astype({dtype.name!r})")
     return array
 
 
@@ -115,8 +115,8 @@ def _guess(what: str, shape: tuple[int, ...], sizes: dict[str, int], layout: Lay
     """The likely mistake behind a wrong axis."""
     heads_axis, token_axis = AXES[layout].index("kv_heads"), AXES[layout].index("tokens")
     kv_heads = sizes["kv_heads"]
-    if what == "kv_heads" and shape[token_axis] == kv_heads:
-        return f" (the other layout? this cache is {layout})"
+    if what == "kv_heads" and 1 < kv_heads == shape[token_axis]:
+        return f" (the other layout? {layout} is {', '.join(AXES[layout])})"
     if what == "kv_heads" and shape[heads_axis] % kv_heads == 0 and shape[heads_axis] > kv_heads:
         return " (query heads?)"
     return ""

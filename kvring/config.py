@@ -237,6 +237,13 @@ def checked_int(name: str, value: object, *, least: int) -> int:
     return number
 
 
+def checked_bool(name: str, value: object) -> bool:
+    """`value` if it is True or False; what merely counts as one may be a mistake."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise ConfigError(f"{name}: expected True or False, got {value!r}")
+
+
 def checked_layout(layout: object) -> Layout:
     """`layout` if it is one of LAYOUTS."""
     for known in LAYOUTS:

@@ -23,10 +23,12 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         raise ConfigError(f"{wanted}, got None")
     try:
         found = np.dtype(_extension_dtype(dtype))
+    except ImportError:
+        needs = "bfloat16 and float8 need the package ml_dtypes"
+        raise ConfigError(f"{wanted}, got {dtype!r} ({needs})") from None
     except (TypeError, ValueError, SyntaxError):
-        hint = " (bfloat16 and float8 need the package ml_dtypes)" if isinstance(dtype, str) else ""
-        raise ConfigError(f"{wanted}, got {dtype!r}{hint}") from None
-    numeric = np.issubdtype(found, np.number) or _is_extension_float(found)
+        raise ConfigError(f"{wanted}, got {dtype!r}") from None
+    numeric = found.kind in "iufc" or _is_extension_float(found)
     if not numeric or found.itemsize not in WORD_BYTES or not found.isnative:
         raise ConfigError(f"{wanted}, got {found!r}")
     return found
@@ -41,10 +43,8 @@ def _is_extension_float(dtype: np.dtype[Any]) -> bool:
 def _extension_dtype(dtype: DTypeLike) -> DTypeLike:
     """NumPy knows the name "bfloat16" only once ml_dtypes is loaded: look it up there."""
     if isinstance(dtype, str) and dtype.startswith(("bfloat", "float8")):
-        try:
-            import ml_dtypes
-        except ImportError:
-            return dtype
+        import ml_dtypes
+
         found: DTypeLike = getattr(ml_dtypes, dtype, dtype)
         return found
     return dtype

@@ -3,7 +3,7 @@
 ::
 
     KVRingError
-    ├── ConfigError      (ValueError)    a constructor got an argument that makes no cache
+    ├── ConfigError      (ValueError)    an argument that makes no cache, or names no option
     ├── ShapeError       (ValueError)    keys or values of the wrong shape or row count
     ├── DTypeError       (TypeError)     wrong dtype, byte order or Python type in a call
     ├── LayerError       (IndexError)    there is no such layer
@@ -34,7 +34,7 @@ class KVRingError(Exception):
 
 
 class ConfigError(KVRingError, ValueError):
-    """A constructor got an argument from which no cache can be built."""
+    """A constructor got an argument from which no cache can be built, or a call no such option."""
 
 
 class ShapeError(KVRingError, ValueError):

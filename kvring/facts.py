@@ -10,6 +10,7 @@ import numpy as np
 from .checks import checked_layer
 from .config import CacheConfig
 from .rows import Run, State
+from .text import counted, human_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,17 +169,14 @@ class CacheFacts:
         shapes = list(dict.fromkeys(ring.row_shape for ring in self.rings))
         ring = self.rings[0]
         return (
-            f"<KVCache {' and '.join(modes)}: {self.layers} layers of {' and '.join(shapes)}"
-            f" {self.dtype}, batch {self.batch}, {self.layout}; seq_len {self.seq_len},"
-            f" {ring.length} of {ring.capacity} slots, head at slot {ring.head},"
-            f" {_mib(self.nbytes_used)} of {_mib(self.nbytes)} MiB>"
+            f"<KVCache {' and '.join(modes)}: {counted(self.layers, 'layer')} of"
+            f" {' and '.join(shapes)} {self.dtype}, batch {self.batch}, {self.layout};"
+            f" seq_len {self.seq_len}; layer 0: {ring.length} of {ring.capacity} slots, head at"
+            f" slot {ring.head};"
+            f" {human_bytes(self.nbytes_used)} of {human_bytes(self.nbytes)}>"
         )
 
 
 def _flat(spans: Any) -> NDArray[np.int64]:
     pieces = [np.arange(start, start + count, dtype=np.int64) for start, count in spans]
     return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
-
-
-def _mib(nbytes: int) -> str:
-    return f"{nbytes / (1 << 20):.3g}"

@@ -133,7 +133,7 @@ def _scatter_row(target: Words, slot: int, source: Words, token_axis: int) -> No
     Unchecked: the strategy guarantees ``0 <= slot < capacity``, `_refusal` the rest. The test of
     the stride lets LLVM make wide moves of the inner loop: past it, elements are neighbours.
     """
-    if source.strides[3] == word_bytes(source):
+    if source.strides[3] == word_bytes(source):  # pragma: no branch
         for b in range(source.shape[0]):
             for j in range(source.shape[1]):
                 for k in range(source.shape[2]):
@@ -149,7 +149,7 @@ def _scatter_rows(target: Words, slots: Ints, source: Words, token_axis: int) ->
     Unchecked: the strategy guarantees ``slots[t] < capacity`` and no slot twice, `_refusal` the
     rest. The loops follow the axes of the source, so either layout is read from front to back.
     """
-    if source.strides[3] == word_bytes(source):
+    if source.strides[3] == word_bytes(source):  # pragma: no branch
         for b in range(source.shape[0]):
             for j in range(source.shape[1]):
                 for k in range(source.shape[2]):

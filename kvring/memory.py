@@ -7,6 +7,8 @@ single row commits two megabytes in every plane it touches.
 from __future__ import annotations
 
 import mmap
+import platform
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -15,6 +17,11 @@ from numpy.typing import NDArray
 from .errors import ConfigError
 
 __all__ = ["reserve"]
+
+# Address space is reserved, not memory. Python knows the flag since 3.13; its value on Linux is
+# the same on every processor that Numba runs on but POWER.
+_LINUX_FLAG = 0x4000 if sys.platform == "linux" and platform.machine() != "ppc64le" else 0
+MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", _LINUX_FLAG)
 
 
 def reserve(nbytes: int, *, huge_pages: bool = False) -> NDArray[np.uint8]:
@@ -50,8 +57,7 @@ def _mapping(nbytes: int, huge_pages: bool) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):  # Windows: private by itself, and no huge pages unasked
         return mmap.mmap(-1, nbytes)
     # Without MAP_PRIVATE an anonymous mapping is shared with every forked child.
-    # NORESERVE: address space is reserved here, not memory.
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     mapping = mmap.mmap(-1, nbytes, flags=flags)
     advice = getattr(mmap, "MADV_HUGEPAGE" if huge_pages else "MADV_NOHUGEPAGE", None)
     if advice is not None:

@@ -76,7 +76,7 @@ class Move:
         return 0
 
     def _find_slots(self) -> NDArray[np.int64]:
-        return np.full(self.count, self.slot, dtype=np.int64)
+        raise NotImplementedError("a move is given its slots, unless it is a plan")
 
 
 class Plan(Move):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import kernels
-from .config import checked_int, checked_layout
+from .config import checked_bool, checked_int, checked_layout
 from .dtypes import checked_dtype
 from .errors import KVRingError
 from .plan import Move
@@ -108,7 +108,7 @@ class RingBuffer(Storage):
             batch=checked_int("batch", batch, least=1),
             dtype=checked_dtype(dtype),
             layout=checked_layout(layout),
-            huge_pages=huge_pages,
+            huge_pages=checked_bool("huge_pages", huge_pages),
         )
         self.lock = Lock()
         self._alone = ledger is None

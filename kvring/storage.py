@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 from .rows import Run
 
-__all__ = ["Pair", "Storage"]
+__all__ = ["Pair", "Storage", "read_only"]
 
 Pair: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
 
@@ -69,7 +69,7 @@ class Storage:
         self._keys = self._reserved(head_dim, huge_pages)
         self._values = self._reserved(value_dim, huge_pages)
         # Marking each slice read-only would cost half a microsecond: slices of these are already.
-        self.keys_shown, self.values_shown = _read_only(self._keys), _read_only(self._values)
+        self.keys_shown, self.values_shown = read_only(self._keys), read_only(self._values)
         self.block = kernels.new_block(self._keys, self._values, self.token_axis)
         self.written = memoryview(self.block.data)  # read at a third of the price of a NumPy index
         self._quiet_tokens = QUIET_BYTES // self.row_nbytes
@@ -134,8 +134,8 @@ class Storage:
         """K and V of several pieces as one read-only pair of new arrays."""
         keys, values = zip(*map(self.piece, slices), strict=True)
         return (
-            _read_only(np.concatenate(keys, axis=self.token_axis)),
-            _read_only(np.concatenate(values, axis=self.token_axis)),
+            read_only(np.concatenate(keys, axis=self.token_axis)),
+            read_only(np.concatenate(values, axis=self.token_axis)),
         )
 
     def assembled(self, plan: Plan, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
@@ -144,9 +144,10 @@ class Storage:
         To be called before the plan is carried out, which overwrites some of them.
         """
         old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
+        keys, values = np.asarray(keys), np.asarray(values)  # subclasses would pass themselves on
         return (
-            _read_only(np.concatenate([k for k, _ in old] + [keys], axis=self.token_axis)),
-            _read_only(np.concatenate([v for _, v in old] + [values], axis=self.token_axis)),
+            read_only(np.concatenate([k for k, _ in old] + [keys], axis=self.token_axis)),
+            read_only(np.concatenate([v for _, v in old] + [values], axis=self.token_axis)),
         )
 
     def take_from(self, other: Storage, runs: Iterable[Run]) -> None:
@@ -181,7 +182,8 @@ class Storage:
         )
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, as one that cannot be written to."""
     shown = array.view()
     shown.flags.writeable = False
     return shown

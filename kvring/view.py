@@ -9,6 +9,8 @@ import numpy as np
 from .errors import StaleViewError
 from .plan import Plan
 from .rows import Order, Rows
+from .storage import read_only
+from .text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +64,6 @@ class KVView:
     _plan: Plan
     _ring: RingBuffer
 
-    _stale_proof = False
-
     @property
     def keys(self) -> NDArray[Any]:
         """Keys ``(batch, rows, kv_heads, head_dim)``, or in layout BHSD; read-only."""
@@ -93,7 +93,7 @@ class KVView:
         there are none. An assembled view is one pair of its own.
         """
         rows = self._rows()
-        if self._plan.assembled or self._stale_proof:
+        if self._plan.assembled:
             return (self._own,)
         return tuple(map(self._ring.piece, rows.slices))
 
@@ -105,8 +105,8 @@ class KVView:
     def mask(self) -> NDArray[np.bool_]:
         """Who may attend to what: bool ``(queries, rows)``, True = may attend.
 
-        The queries are those of the update's new tokens; a ``read`` view has one, the newest token
-        (none in an empty layer). Computed once for all layers of a step; read-only.
+        The queries are those of the update's new tokens; a ``read`` view has one, the newest token,
+        which sees nothing in an empty layer. Computed once for all layers of a step; read-only.
         """
         return self._rows().mask
 
@@ -131,8 +131,12 @@ class KVView:
         """
         with self._ring.lock:
             rows = self._rows()
-            pair = getattr(self, "_own", None) or self._ring.joined(rows.slices)
-        return make_view(self._ring, self._plan, self._order, pair, kind=_OwnedView)
+            if hasattr(self, "_own"):
+                keys, values = self._own
+                pair = read_only(keys.copy()), read_only(values.copy())
+            else:
+                pair = self._ring.joined(rows.slices)
+        return _OwnedView.make(self._plan, self._order, pair)
 
     def _both(self) -> Pair:
         rows = self._rows()
@@ -162,55 +166,72 @@ class KVView:
         return self._plan.rows(self._order)
 
     def _check_fresh(self) -> None:
-        state = self._ring.state
-        if state != self._plan.after and not self._stale_proof:
+        before, now = self._plan.after, self._ring.state
+        if now != before:
+            how = f"seq_len {before.seq_len} then, {now.seq_len} now"
+            if now.epoch != before.epoch:
+                how += ", tokens were taken back"
             raise StaleViewError(
-                f"this view is stale: the layer has changed since it was made (seq_len"
-                f" {self._plan.after.seq_len} then, {state.seq_len} now); use it before the next"
-                f" write, or keep view.copy()"
+                f"this view is stale: the layer has changed since it was made ({how}); use it"
+                f" before the next write, or keep view.copy()"
             )
 
     def __repr__(self) -> str:
-        fresh = self._stale_proof or self._ring.state == self._plan.after
-        rows = self._plan.rows(self._order)
-        held = rows.positions[rows.positions >= 0]
-        span = f", positions {held.min()}..{held.max()}" if len(held) else ""
-        kind = (
-            "copied" if self._stale_proof else "assembled" if self._plan.assembled else self._order
-        )
-        return (
-            f"<KVView {kind}: {rows.count} rows of {self._ring.row_shape} {self._ring.dtype}"
-            f"{span}, {len(rows.queries)} queries{'' if fresh else '; stale'}>"
-        )
+        kind = "assembled" if self._plan.assembled else self._order
+        stale = "" if self._ring.state == self._plan.after else "; stale"
+        return f"<KVView {kind}: {_described(self._plan.rows(self._order), self._ring)}{stale}>"
 
 
 class _OwnedView(KVView):
-    """What `copy` returns: the rows are its own, whatever becomes of the layer."""
+    """What `copy` returns: the rows are its own, whatever becomes of the ring."""
 
     __slots__ = ()
 
-    _stale_proof = True
+    @classmethod
+    def make(cls, plan: Plan, order: Order, pair: Pair) -> _OwnedView:
+        view = cls()
+        view._plan = plan
+        view._order = order
+        view._own = pair
+        return view
+
+    @property
+    def segments(self) -> tuple[Pair, ...]:
+        return (self._own,)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter(self._own)
 
+    def copy(self) -> KVView:
+        keys, values = self._own
+        pair = read_only(keys.copy()), read_only(values.copy())
+        return self.make(self._plan, self._order, pair)
+
     def _both(self) -> Pair:
         return self._own
 
+    def _rows(self) -> Rows:
+        return self._plan.rows(self._order)
 
-def make_view(
-    ring: RingBuffer,
-    plan: Plan,
-    order: Order,
-    own: Pair | None = None,
-    *,
-    kind: type[KVView] = KVView,
-) -> KVView:
+    def __repr__(self) -> str:
+        return f"<KVView copied: {_described(self._rows(), self._own[0])}>"
+
+
+def make_view(ring: RingBuffer, plan: Plan, order: Order, own: Pair | None = None) -> KVView:
     """A view of `ring` through `plan`; `own` are its rows if they are not in the ring's slots."""
-    view = kind()
+    view = KVView()
     view._ring = ring
     view._plan = plan
     view._order = order
     if own is not None:
         view._own = own
     return view
+
+
+def _described(rows: Rows, of: RingBuffer | NDArray[Any]) -> str:
+    held = rows.positions[rows.positions >= 0]
+    span = f", positions {held.min()}..{held.max()}" if len(held) else ""
+    queries = len(rows.queries)
+    return (
+        f"{counted(rows.count, 'row')} of {of.dtype}{span}, {counted(queries, 'query', 'queries')}"
+    )

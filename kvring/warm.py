@@ -42,7 +42,8 @@ def warm_up(*dtypes: DTypeLike, progress: Callable[[int, int, str], None] | None
     wanted = [(width, *variant) for width in widths for variant in kernels.VARIANTS]
     for done, (width, name, releases_gil) in enumerate(wanted):
         if progress:
-            progress(done, len(wanted), f"{name}, {8 * width} bits")
+            without = ", releasing the GIL" if releases_gil else ""
+            progress(done, len(wanted), f"{name}, {8 * width} bits{without}")
         kernels.kernel(name, width, releases_gil=releases_gil)
     if progress:
         progress(len(wanted), len(wanted), "done")

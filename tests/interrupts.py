@@ -29,6 +29,7 @@ class InterruptAt:
 
     def __enter__(self) -> InterruptAt:
         self._before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at this when tracing begins
         sys.settrace(self._trace)
         return self
 

@@ -30,7 +30,7 @@ from tests.cache.wrong_calls import (
     tokens,
     worked,
 )
-from tests.support import poison
+from tests.support import poison, token_axis
 
 BUILT_IN: dict[str, type[Exception]] = {
     "CapacityError": OverflowError,
@@ -68,12 +68,9 @@ def refused(cache: KVCache, error: type[KVRingError], message: str) -> Iterator[
     assert (type(caught.value), str(caught.value)) == (error, message)
     cache.check()
     assert picture(cache) == before
+    axis = token_axis(cache.layout)
     for view in views:  # raises StaleViewError if they are
-        assert len(view.positions) == sum(keys.shape[view_axis(cache)] for keys, _ in view.segments)
-
-
-def view_axis(cache: KVCache) -> int:
-    return cache.layout.index("S")
+        assert len(view.positions) == sum(keys.shape[axis] for keys, _ in view.segments)
 
 
 def truncating(*seq_lens: Any) -> tuple[Call, ...]:
@@ -183,12 +180,15 @@ def test_after_a_wrong_call_the_right_one_works(wrong: Wrong) -> None:
     cache = wrong.make()
     with pytest.raises(wrong.error):
         wrong.call(cache)
-    cache.reset()
-    keys, values = cache.rings[0]._keys, cache.rings[0]._values
-    rows = (slice(None),) * view_axis(cache) + (slice(0, 1),)
-    view = cache.update(0, keys[rows].copy(), values[rows].copy())
-    assert view.positions.tolist() == [0]
+    one_row = (slice(None),) * token_axis(cache.layout) + (slice(0, 1),)
+    keys, values = (
+        stored[one_row].copy() for stored in (cache.rings[0]._keys, cache.rings[0]._values)
+    )
+    position = 0 if wrong.make is replace else int(cache.seq_lens[0, 0])
+    view = cache.update(0, keys, values)
     cache.check()
+    assert view.positions[-1] == position
+    assert view.keys.take([-1], token_axis(cache.layout)).tobytes() == keys.tobytes()
 
 
 @pytest.mark.parametrize("replaces", [False, True])
