@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from numpy import ndarray
+
 from .checks import checked_layer, checked_order, checked_tokens
 from .config import CacheConfig, Mode, checked_bool
 from .errors import CapacityError
 from .kernels import TICKET
 from .plan import Move
 from .ring import RingBuffer
-from .rows import PHYSICAL, TEMPORAL, Order
+from .rows import ORDERS, PHYSICAL, TEMPORAL, Order
 from .steps import Steps, write_rows
 from .strategy import strategy_for
 from .total import what_total_means
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from .config import Layout
 
 __all__ = ["KVCache"]
+
+
+class UnlikeError(Exception):
+    """Not the call that the fast path is for."""
 
 
 class KVCache(WholeCache):
@@ -128,7 +134,7 @@ class KVCache(WholeCache):
             for number, (layer, step) in enumerate(zip(config.layers, self._steps, strict=True))
         )
         self._layers = tuple(
-            (ring, steps, ring.lock, ring.written)
+            (ring, steps, ring.lock, ring._written)
             for ring, steps in zip(self.rings, self._steps, strict=True)
         )
 
@@ -180,36 +186,42 @@ class KVCache(WholeCache):
         """
         if seq_len is not None:
             return self._update_to_total(layer, keys, values, seq_len, order)
-        # The fast path guesses that this call is like the one before it, and leaves it to the
-        # kernel to verify the shapes. Where anything is unlike, nothing has happened yet, and the
+        # The fast path guesses that this call is like the one before it: one more token. It leaves
+        # the shapes to the kernel. Where anything is unlike, nothing has happened yet, and the
         # careful path finds out what to do or what to say.
         try:
             if layer.__class__ is not int or layer < 0:
-                raise IndexError
+                raise UnlikeError
             ring, steps, lock, written = self._layers[layer]
-            if (
-                keys.ndim == 4 == values.ndim
+            if not (
+                keys.__class__ is ndarray is values.__class__  # a subclass may lie about the rest
+                and keys.ndim == 4 == values.ndim
                 and keys.dtype is ring.dtype is values.dtype
-                and (order is PHYSICAL or order is TEMPORAL)
             ):
-                with lock:
-                    last = self._ledger[layer]
-                    if last.ticket == written[TICKET] or last.count == 0:
-                        plan = steps.plan
-                        if plan.before is not last.after:
-                            plan = steps.plan_for(last.after, 1)
-                        if plan.count == 1:
-                            self._ledger[layer] = plan
-                            if not ring.put_row(
-                                ring.block, keys, values, plan.ticket, plan.evicted_count, plan.slot
-                            ):
-                                view = KVView()
-                                view._ring = ring
-                                view._plan = plan
-                                view._order = order
-                                return view
-        except (AttributeError, TypeError, IndexError, CapacityError):
-            pass  # not NumPy arrays, no such layer, or perhaps more than one token
+                raise UnlikeError
+            if order is not PHYSICAL and order is not TEMPORAL:
+                order = ORDERS[order]
+            with lock:
+                last = self._ledger[layer]
+                if last.ticket != written[TICKET] and last.count:  # published, not carried out
+                    raise UnlikeError
+                plan = steps.plan
+                if plan.before is not last.after:
+                    plan = steps.plan_for(last.after, 1)
+                if plan.count != 1:
+                    raise UnlikeError
+                self._ledger[layer] = plan
+                if ring._put_row(
+                    ring._block, keys, values, plan.ticket, plan.evicted_count, plan.slot
+                ):
+                    raise UnlikeError
+            view = KVView()
+            view._ring = ring
+            view._plan = plan
+            view._order = order
+            return view
+        except (UnlikeError, LookupError, TypeError, CapacityError):
+            pass
         return self._update_carefully(layer, keys, values, order)
 
     def read(self, layer: int, *, order: Order = "temporal") -> KVView:
@@ -241,29 +253,11 @@ class KVCache(WholeCache):
         with lock:
             return make_view(ring, steps.look_at(ring.state), order)
 
-    def copy(self) -> KVCache:
-        """A cache of its own with the same content, sharing no memory; its `stats` start at 0.
-
-        Notes
-        -----
-        Cost: the resident rows are copied once. Threads: sees all layers at one moment.
-        """
-        twin = type(self).__new__(type(self))
-        twin._build(self.config, self._huge_pages)
-        self._holding_all_locks(lambda: twin._take_from(self))
-        return twin
-
-    def __copy__(self) -> KVCache:
-        return self.copy()  # two caches on the same rings would each believe to be alone
-
-    def __deepcopy__(self, _: object) -> KVCache:
-        return self.copy()
-
     def _update_carefully(self, layer: int, keys: Any, values: Any, order: Order) -> KVView:
         """Update with every check in full, for what the fast path does not take."""
         ring, steps, lock, _ = self._layers[checked_layer(layer, len(self._layers))]
         order = checked_order(order)
-        count = ring.checked_count(keys, values)
+        keys, values, count = ring.checked(keys, values)
         with lock:
             return write_rows(ring, steps, keys, values, count, order)
 
@@ -275,7 +269,7 @@ class KVCache(WholeCache):
         ring, steps, lock, _ = self._layers[number]
         order = checked_order(order)
         total = checked_tokens("seq_len", seq_len)
-        given = ring.checked_count(keys, values)
+        keys, values, given = ring.checked(keys, values)
         with lock:
             todo = what_total_means(
                 total,
@@ -291,10 +285,3 @@ class KVCache(WholeCache):
         if todo.verb == "truncate":
             self.truncate(total)
         return self.read(number, order=order)
-
-    def _take_from(self, other: KVCache) -> None:
-        states = other._states()
-        for layer, state in enumerate(states):
-            runs = self._strategies[layer].resident(state)
-            self.rings[layer].take_from(other.rings[layer], runs)
-        self._ledger[:] = self._at_rest(states)

@@ -7,12 +7,12 @@ path: an update that fits was accepted by the kernel itself and never comes here
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .errors import ConfigError, DTypeError, LayerError, ShapeError
-from .rows import Order
+from .rows import ORDERS, Order
 
 if TYPE_CHECKING:
     from .config import Layout
@@ -45,12 +45,13 @@ def checked_layer(layer: object, layers: int) -> int:
 
 
 def checked_order(order: object) -> Order:
-    """`order` if it is one of the two."""
+    """The order of that name."""
+    expected = f"order: expected 'temporal' or 'physical', got {order!r}"
     if not isinstance(order, str):
-        raise DTypeError(f"order: expected 'temporal' or 'physical', got {order!r}")
-    if order not in get_args(Order):
-        raise ConfigError(f"order: expected 'temporal' or 'physical', got {order!r}")
-    return cast("Order", order)
+        raise DTypeError(expected)
+    if order not in ORDERS:
+        raise ConfigError(expected)
+    return ORDERS[order]
 
 
 def checked_arrays(
@@ -62,37 +63,45 @@ def checked_arrays(
     batch: int,
     kv_heads: int,
     dims: tuple[int, int],
-) -> int:
-    """The number of new tokens, if K and V are arrays that fit the storage."""
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """K and V as plain arrays, and the number of new tokens, if they fit the storage."""
     token_axis = AXES[layout].index("tokens")
-    found = []
-    for name, array, dim in zip(("keys", "values"), (keys, values), dims, strict=True):
-        checked = _checked_dtype(name, array, dtype)
-        _check_shape(
-            name, checked.shape, {"batch": batch, "kv_heads": kv_heads, "dim": dim}, layout
-        )
-        found.append(checked.shape[token_axis])
-    tokens, value_tokens = found
+    plain = _plain("keys", keys, dtype), _plain("values", values, dtype)
+    for name, array, dim in zip(("keys", "values"), plain, dims, strict=True):
+        _check_shape(name, array.shape, {"batch": batch, "kv_heads": kv_heads, "dim": dim}, layout)
+    tokens, value_tokens = (array.shape[token_axis] for array in plain)
     if tokens != value_tokens:
         raise ShapeError(
             f"values: expected {tokens} tokens on axis {token_axis} as in keys, got {value_tokens}"
         )
-    return int(tokens)
+    return *plain, tokens
 
 
-def _checked_dtype(name: str, array: object, dtype: np.dtype[Any]) -> np.ndarray:
-    if not isinstance(array, np.ndarray):
-        way_out = (
-            f"np.from_dlpack({name})" if hasattr(array, "__dlpack__") else f"np.asarray({name})"
-        )
+def _plain(name: str, array: object, dtype: np.dtype[Any]) -> np.ndarray:
+    """An array of the right dtype, as NumPy's own class whatever a subclass says of itself."""
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise DTypeError(
-            f"{name}: expected a numpy.ndarray of {dtype}, got {type(array).__name__};"
-            f" use {way_out}"
+            f"{name}: expected a numpy.ndarray of {dtype}, got {type(array).__name__}"
+            f"{_way_out(name, array, dtype)}"
         )
-    if array.dtype != dtype:
-        got = array.dtype if array.dtype.isnative else f"{array.dtype} (not in native byte order)"
-        raise DTypeError(f"{name}: expected {dtype}, got {got}; use {name}.astype({dtype.name!r})")
-    return array
+    plain = np.asarray(array)
+    got = plain.dtype
+    if got != dtype:
+        order = "" if got.isnative else " (not in native byte order)"
+        raise DTypeError(
+            f"{name}: expected {dtype}, got {got}{order}; use {name}.astype({dtype.name!r})"
+        )
+    return plain
+
+
+def _way_out(name: str, array: object, dtype: np.dtype[Any]) -> str:
+    if array is None:
+        return ""
+    if isinstance(array, np.ma.MaskedArray):
+        return f"; a cache stores no masks: use {name}.filled(0) or {name}.data"
+    if hasattr(array, "__dlpack__"):
+        return f"; use np.from_dlpack({name})"
+    return f"; use np.asarray({name}, dtype={dtype.name!r})"
 
 
 def _check_shape(name: str, shape: tuple[int, ...], sizes: dict[str, int], layout: Layout) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import kernels
 from .config import Circular, Mode
 from .rows import State
 
@@ -25,19 +26,25 @@ def check_cache(cache: CacheFacts) -> None:
         _check_storage(ring, where)
 
 
+def _require(holds: bool, broken: str) -> None:
+    """An assert that ``python -O`` does not leave out."""
+    if not holds:
+        raise AssertionError(broken)
+
+
 def _check_state(state: State, mode: Mode, where: str) -> None:
     resident = _positions(state, mode)
-    assert 0 <= state.length <= mode.capacity, f"{where}: length outside 0..{mode.capacity}"
-    assert state.length <= state.seq_len, f"{where}: more rows resident than tokens seen"
-    assert state.epoch >= 0, f"{where}: negative epoch"
-    assert len(resident) == state.length, f"{where}: {len(resident)} positions resident"
+    _require(0 <= state.length <= mode.capacity, f"{where}: length outside 0..{mode.capacity}")
+    _require(state.length <= state.seq_len, f"{where}: more rows resident than tokens seen")
+    _require(state.epoch >= 0, f"{where}: negative epoch")
+    _require(len(resident) == state.length, f"{where}: {len(resident)} positions resident")
     if state.seq_len:
         seen = _visible(state.seq_len - 1, mode)
         gone = sorted(seen - set(resident))
-        assert not gone, f"{where}: the newest token misses positions {gone}"
+        _require(not gone, f"{where}: the newest token misses positions {gone}")
     if not isinstance(mode, Circular):
-        assert state.length == state.seq_len, f"{where}: a position is missing"
-        assert state.head == 0, f"{where}: head is not slot 0"
+        _require(state.length == state.seq_len, f"{where}: a position is missing")
+        _require(state.head == 0, f"{where}: head is not slot 0")
 
 
 def _check_slots(cache: CacheFacts, layer: int, where: str) -> None:
@@ -45,14 +52,14 @@ def _check_slots(cache: CacheFacts, layer: int, where: str) -> None:
     state = cache.rings[layer].state
     positions = cache.positions(layer).tolist()
     slots = cache.slots(layer).tolist()
-    assert positions == _positions(state, mode), f"{where}: resident positions are {positions}"
-    assert len(set(slots)) == len(slots), f"{where}: a slot holds two rows: {slots}"
+    _require(positions == _positions(state, mode), f"{where}: resident positions are {positions}")
+    _require(len(set(slots)) == len(slots), f"{where}: a slot holds two rows: {slots}")
     expected = [_slot(position, mode) for position in positions]
-    assert slots == expected, f"{where}: slots are {slots}, expected {expected}"
+    _require(slots == expected, f"{where}: slots are {slots}, expected {expected}")
     sink_tokens = mode.sink_tokens if isinstance(mode, Circular) else 0
     behind_sinks = [s for p, s in zip(positions, slots, strict=True) if p >= sink_tokens]
     head = behind_sinks[0] if behind_sinks else sink_tokens
-    assert state.head == head, f"{where}: the oldest row of the ring is in slot {head}"
+    _require(state.head == head, f"{where}: the oldest row of the ring is in slot {head}")
 
 
 def _check_storage(ring: RingBuffer, where: str) -> None:
@@ -62,14 +69,17 @@ def _check_storage(ring: RingBuffer, where: str) -> None:
     ):
         shape = [ring.batch, ring.kv_heads, dim]
         shape.insert(ring.layout.index("S"), ring.capacity)
-        assert list(array.shape) == shape, f"{where}: {name} have shape {array.shape}"
-        assert array.dtype == ring.dtype, f"{where}: {name} have dtype {array.dtype}"
-        assert array.flags.c_contiguous, f"{where}: {name} are not contiguous"
+        _require(list(array.shape) == shape, f"{where}: {name} have shape {array.shape}")
+        _require(array.dtype == ring.dtype, f"{where}: {name} have dtype {array.dtype}")
+        _require(array.flags.c_contiguous, f"{where}: {name} are not contiguous")
+    described = kernels.new_block(ring._keys, ring._values, ring.token_axis)[kernels.TOKEN_AXIS :]
+    same = ring._block[kernels.TOKEN_AXIS :].tolist() == described.tolist()
+    _require(same, f"{where}: the kernels would write elsewhere than the views read")
     for shown in (ring.keys_shown, ring.values_shown):
-        assert not shown.flags.writeable, f"{where}: views would be writable"
+        _require(not shown.flags.writeable, f"{where}: views would be writable")
     counters = ring.counters()
-    assert min(counters.values()) >= 0, f"{where}: negative counter in {counters}"
-    assert counters["rows_written"] <= counters["tokens_written"], f"{where}: {counters}"
+    _require(min(counters.values()) >= 0, f"{where}: negative counter in {counters}")
+    _require(counters["rows_written"] <= counters["tokens_written"], f"{where}: {counters}")
 
 
 def _positions(state: State, mode: Mode) -> list[int]:

@@ -12,7 +12,9 @@ next to nothing here and a microsecond in Python.
 
 from __future__ import annotations
 
-from threading import Lock
+import os
+from concurrent.futures import Future
+from threading import Lock, Thread
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -213,23 +215,46 @@ def put_rows(
 # All there is to compile for a width: (name, releases_gil).
 VARIANTS = (("put_row", False), ("put_rows", False), ("put_rows", True))
 
-_compiled: dict[tuple[str, int, bool], _jit.Kernel] = {}
-_compiling = Lock()
+_compiled: dict[tuple[str, int, bool], Kernel] = {}
+_under_way: dict[tuple[str, int, bool], Future[Kernel]] = {}
+_starting = Lock()
+
+if hasattr(os, "register_at_fork"):
+    # The thread that compiles stays behind in the parent: the child starts anew.
+    os.register_at_fork(after_in_child=_under_way.clear)
 
 
-def kernel(name: str, word_bytes: int, *, releases_gil: bool = False) -> _jit.Kernel:
+def kernel(name: str, word_bytes: int, *, releases_gil: bool = False) -> Kernel:
     """The kernel `name` ("put_row" or "put_rows") for words of 1, 2, 4 or 8 bytes.
 
-    Compiled once per process, by whichever thread comes first: about half a second, or a tenth
-    from the disk cache.
+    Compiled once per process, whoever comes first: about half a second, or a tenth from the disk
+    cache. In a thread of its own, because signals reach the main thread only: a Ctrl-C in the
+    middle of the compiler leaves it unable to compile anything again. Interrupted here is only the
+    waiting, and the next call finds the kernel ready.
     """
     wanted = (name, word_bytes, releases_gil)
     found = _compiled.get(wanted)
     if found is None:
-        with _compiling:
-            found = _compiled.get(wanted) or _compile(*wanted)
-            _compiled[wanted] = found
+        found = _start(wanted).result()
+        _compiled[wanted] = found
     return found
+
+
+def _start(wanted: tuple[str, int, bool]) -> Future[Kernel]:
+    """The compilation of a kernel, started if it is not under way or has failed."""
+    with _starting:
+        future = _under_way.get(wanted)
+        if future is None or (future.done() and future.exception() is not None):
+            future = _under_way[wanted] = Future()
+            Thread(target=_run, args=(future, wanted), name=f"kvring compiles {wanted[0]}").start()
+    return future
+
+
+def _run(future: Future[Kernel], wanted: tuple[str, int, bool]) -> None:
+    try:
+        future.set_result(_compile(*wanted))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _compile(name: str, word_bytes: int, releases_gil: bool) -> Kernel:

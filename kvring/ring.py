@@ -112,8 +112,9 @@ class RingBuffer(Storage):
         )
         self.lock = Lock()
         self._alone = ledger is None
-        self.ledger = [Move.at_rest(State(0, 0, 0, 0))] if ledger is None else ledger
-        self.place = place
+        self._ledger = [Move.at_rest(State(0, 0, 0, 0))] if ledger is None else ledger
+        self._place = place
+        self._sealed = True
 
     @property
     def state(self) -> State:
@@ -124,8 +125,8 @@ class RingBuffer(Storage):
         hold. The ticket is read first: had another thread gone on meanwhile, the move that is read
         second still knows the state that was true then.
         """
-        ticket = self.written[kernels.TICKET]
-        move = self.ledger[self.place]
+        ticket = self._written[kernels.TICKET]
+        move = self._ledger[self._place]
         return move.after if move.ticket == ticket else move.before
 
     @property
@@ -176,32 +177,32 @@ class RingBuffer(Storage):
             If the ring belongs to a cache. Nothing is written.
         """
         self._check_alone("cache.update(layer, keys, values)")
-        count = self.checked_count(keys, values)
+        keys, values, count = self.checked(keys, values)
         with self.lock:
             move = _plain_move(self.state, count, self.capacity)
             if count:
-                self.write(move, keys, values)
+                self._write(move, keys, values)
         return move.evicted_count
 
     def clear(self) -> None:
         """Forget all rows, at no cost; a KVRingError if the ring belongs to a cache."""
         self._check_alone("cache.reset()")
         with self.lock:
-            self.settle(Move.at_rest(State(0, 0, 0, self.state.epoch + 1)))
+            self._settle(Move.at_rest(State(0, 0, 0, self.state.epoch + 1)))
 
-    def try_write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
+    def _try_write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
         """Carry out `move`, unless the kernel refuses the arrays: then nothing has happened.
 
         The caller holds the lock, has checked that both arrays have four axes and the ring's
         dtype, and has a move for this ring's state. Publish, then copy: see `state`.
         """
-        self.ledger[self.place] = move
+        self._ledger[self._place] = move
         if move.count == 1:
-            return self.put_row(
-                self.block, keys, values, move.ticket, move.evicted_count, move.slot
+            return self._put_row(
+                self._block, keys, values, move.ticket, move.evicted_count, move.slot
             )
         return self._rows_kernel(move.count)(
-            self.block,
+            self._block,
             keys,
             values,
             move.ticket,
@@ -210,16 +211,17 @@ class RingBuffer(Storage):
             move.assembled_count,
         )
 
-    def write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> None:
+    def _write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> None:
         """Carry out `move` on checked arrays, whatever their strides and memory. Lock as above."""
-        if self.try_write(move, keys, values) != kernels.DONE:
+        if self._try_write(move, keys, values) != kernels.DONE:
             # A fresh copy has the strides a kernel wants and shares no memory with the storage.
-            code = self.try_write(move, keys.copy(order="C"), values.copy(order="C"))
-            assert code == kernels.DONE, f"a kernel refused checked arrays with code {code}"
+            code = self._try_write(move, keys.copy(order="C"), values.copy(order="C"))
+            if code != kernels.DONE:
+                raise KVRingError(f"a kernel refused arrays that had been checked: code {code}")
 
-    def settle(self, move: Move) -> None:
+    def _settle(self, move: Move) -> None:
         """Move to the state of a move that writes no rows. The caller holds the lock."""
-        self.ledger[self.place] = move
+        self._ledger[self._place] = move
 
     def _check_alone(self, way_out: str) -> None:
         if not self._alone:

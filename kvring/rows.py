@@ -5,7 +5,6 @@ None of them changes once made, so all layers of a step can share one.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -13,12 +12,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PHYSICAL", "TEMPORAL", "Order", "Planner", "Rows", "Run", "State"]
+__all__ = ["ORDERS", "PHYSICAL", "TEMPORAL", "Order", "Planner", "Rows", "Run", "State"]
 
 Order: TypeAlias = Literal["temporal", "physical"]
-# Python keeps one object for equal literals, so identity is a fast test that no other type passes.
+# Views hold these two objects, so that identity tells them apart. Equal literals in a caller's code
+# are the same objects already; an equal string made at run time is looked up.
 TEMPORAL: Order = "temporal"
 PHYSICAL: Order = "physical"
+ORDERS: dict[str, Order] = {TEMPORAL: TEMPORAL, PHYSICAL: PHYSICAL}
 
 
 class State(NamedTuple):
@@ -86,6 +87,9 @@ class Rows:
         self.queries = queries
         self.slices = slices
         self._runs = runs
+        # Not functools.cached_property: before Python 3.12 its lock is one for all instances.
+        self._positions: NDArray[np.int64] | None = None
+        self._mask: NDArray[np.bool_] | None = None
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -101,9 +105,21 @@ class Rows:
             return sum(piece.stop - piece.start for piece in self.slices)
         return sum(run.rows for run in self.runs)
 
-    @cached_property
+    @property
     def positions(self) -> NDArray[np.int64]:
         """Position of each row shown, int64 ``(rows,)``; -1 where a slot holds no resident row."""
+        if self._positions is None:
+            self._positions = self._find_positions()
+        return self._positions
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """``(queries, rows)``, True = may attend; read-only. Costs a few passes over its size."""
+        if self._mask is None:
+            self._mask = self._find_mask()
+        return self._mask
+
+    def _find_positions(self) -> NDArray[np.int64]:
         positions = np.full(self.count, -1, dtype=np.int64)
         row = 0
         physical = len(self.slices) == 1 and self.slices[0].start == 0
@@ -114,9 +130,7 @@ class Rows:
         positions.flags.writeable = False
         return positions
 
-    @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """``(queries, rows)``, True = may attend; read-only. Costs a few passes over its size."""
+    def _find_mask(self) -> NDArray[np.bool_]:
         query = np.arange(self.queries.start, self.queries.stop, dtype=np.int64)[:, None]
         position = self.positions[None, :]
         allowed = (position >= 0) & (position <= query)

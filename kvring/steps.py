@@ -57,9 +57,9 @@ def write_rows(
         after = state
         if steps.strategy.replaces:
             after = steps.strategy.advance(state, 0)
-            ring.settle(Move.at_rest(after))
+            ring._settle(Move.at_rest(after))
         return make_view(ring, steps.strategy.look(after, 0), order)
     plan = steps.plan_for(state, count)
     pair = ring.assembled(plan, keys, values) if plan.assembled else None
-    ring.write(plan, keys, values)
+    ring._write(plan, keys, values)
     return make_view(ring, plan, order, pair)

@@ -6,6 +6,7 @@ dim; for "BHSD" outer is batch x kv_heads and a row is dim. Which slot holds wha
 
 from __future__ import annotations
 
+import weakref
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,6 +46,8 @@ class Storage:
     huge_pages : bool
     """
 
+    _sealed = False
+
     def __init__(
         self,
         *,
@@ -64,16 +67,27 @@ class Storage:
         self.batch = batch
         self.dtype = dtype
         self.layout = layout
-        self.rows_gathered = 0
+        self._rows_gathered = 0
         self.token_axis = layout.index("S")
         self._keys = self._reserved(head_dim, huge_pages)
         self._values = self._reserved(value_dim, huge_pages)
         # Marking each slice read-only would cost half a microsecond: slices of these are already.
         self.keys_shown, self.values_shown = read_only(self._keys), read_only(self._values)
-        self.block = kernels.new_block(self._keys, self._values, self.token_axis)
-        self.written = memoryview(self.block.data)  # read at a third of the price of a NumPy index
+        self._block = kernels.new_block(self._keys, self._values, self.token_axis)
+        self._written = memoryview(
+            self._block.data
+        )  # read at a third of the price of a NumPy index
         self._quiet_tokens = QUIET_BYTES // self.row_nbytes
-        self.put_row = self._first_put_row
+        self._put_row = _loading(weakref.ref(self))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Kernels trust these: a capacity changed from outside would be a write past the end.
+        if self._sealed and not name.startswith("_"):
+            raise AttributeError(f"{name} of a ring cannot be changed")
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a ring cannot be copied or pickled: its kernels know one place in memory")
 
     @property
     def row_nbytes(self) -> int:
@@ -93,17 +107,17 @@ class Storage:
 
     def counters(self) -> dict[str, int]:
         """Tokens taken, and rows written, evicted, assembled and gathered, since construction."""
-        written = self.written
+        written = self._written
         return {
             "tokens_written": written[kernels.TOKENS],
             "rows_written": written[kernels.WRITTEN],
             "rows_evicted": written[kernels.EVICTED],
             "rows_assembled": written[kernels.ASSEMBLED],
-            "rows_gathered": self.rows_gathered,
+            "rows_gathered": self._rows_gathered,
         }
 
-    def checked_count(self, keys: object, values: object) -> int:
-        """New tokens in `keys` and `values`; DTypeError or ShapeError if they do not fit."""
+    def checked(self, keys: object, values: object) -> tuple[NDArray[Any], NDArray[Any], int]:
+        """K and V as plain arrays that fit, and how many tokens; DTypeError or ShapeError."""
         return checked_arrays(
             keys,
             values,
@@ -144,13 +158,12 @@ class Storage:
         To be called before the plan is carried out, which overwrites some of them.
         """
         old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
-        keys, values = np.asarray(keys), np.asarray(values)  # subclasses would pass themselves on
         return (
             read_only(np.concatenate([k for k, _ in old] + [keys], axis=self.token_axis)),
             read_only(np.concatenate([v for _, v in old] + [values], axis=self.token_axis)),
         )
 
-    def take_from(self, other: Storage, runs: Iterable[Run]) -> None:
+    def _take_from(self, other: Storage, runs: Iterable[Run]) -> None:
         """Copy runs of rows into the slots they have in `other`, whose shape is the same."""
         for run in runs:
             where = self.index_of(slice(run.slot, run.slot + run.rows))
@@ -163,19 +176,6 @@ class Storage:
         nbytes = prod(shape) * self.dtype.itemsize
         return reserve(nbytes, huge_pages=huge_pages).view(self.dtype).reshape(shape)
 
-    def _first_put_row(self, *args: Any) -> int:
-        """Stands in for the one-token kernel until it is first needed, so that it loads then."""
-        if self._quiet_tokens:
-            self.put_row = kernels.kernel("put_row", self.dtype.itemsize)
-        else:
-            self.put_row = self._put_large_row
-        return self.put_row(*args)
-
-    def _put_large_row(self, *args: Any) -> int:
-        """One token of a batch so wide that other threads had better run meanwhile."""
-        *common, slot = args
-        return self._rows_kernel(1)(*common, np.array([slot], dtype=np.int64), 0)
-
     def _rows_kernel(self, count: int) -> kernels.Kernel:
         return kernels.kernel(
             "put_rows", self.dtype.itemsize, releases_gil=count > self._quiet_tokens
@@ -187,3 +187,33 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     shown = array.view()
     shown.flags.writeable = False
     return shown
+
+
+def _loading(storage: weakref.ref[Storage]) -> kernels.Kernel:
+    """Stands in for the one-token kernel until it is first needed, so that it loads then.
+
+    Holds its owner weakly: an attribute that holds its object keeps the memory of a dropped cache
+    until some later collection of garbage.
+    """
+
+    def put_row(*args: Any) -> int:
+        owner = storage()
+        assert owner is not None, "called through its owner"
+        if owner._quiet_tokens:
+            loaded = kernels.kernel("put_row", owner.dtype.itemsize)
+        else:
+            loaded = _for_one_row(owner._rows_kernel(1))
+        owner._put_row = loaded
+        return loaded(*args)
+
+    return put_row
+
+
+def _for_one_row(put_rows: kernels.Kernel) -> kernels.Kernel:
+    """One token of a batch so wide that other threads had better run meanwhile."""
+
+    def put_row(*args: Any) -> int:
+        *common, slot = args
+        return put_rows(*common, np.array([slot], dtype=np.int64), 0)
+
+    return put_row

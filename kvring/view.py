@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import StaleViewError
 from .plan import Plan
-from .rows import Order, Rows
+from .rows import TEMPORAL, Order, Rows
 from .storage import read_only
 from .text import counted
 
@@ -78,9 +78,8 @@ class KVView:
         ring, plan = self._ring, self._plan
         # The decode loop's way: this plan was carried out, so while it is in the ledger it is the
         # last one that was. Whatever is not plain goes the other way.
-        if ring.ledger[ring.place] is plan:
-            physical = self._order == "physical"
-            index = plan.physical_index if physical else plan.temporal_index
+        if ring._ledger[ring._place] is plan:
+            index = plan.temporal_index if self._order is TEMPORAL else plan.physical_index
             if index is not None:
                 return iter((ring.keys_shown[index], ring.values_shown[index]))
         return iter(self._both())
@@ -114,7 +113,8 @@ class KVView:
     def evicted(self) -> NDArray[np.int64]:
         """Positions that this update pushed out, int64 ``(evicted,)``, oldest first."""
         self._rows()
-        return np.arange(self._plan.evicted.start, self._plan.evicted.stop, dtype=np.int64)
+        evicted = self._plan.evicted
+        return read_only(np.arange(evicted.start, evicted.stop, dtype=np.int64))
 
     @property
     def order(self) -> Order:
@@ -142,10 +142,10 @@ class KVView:
         rows = self._rows()
         if len(rows.slices) == 1:
             index = self._ring.index_of(rows.slices[0])
-            if self._order == "physical":
-                self._plan.physical_index = index
-            else:
+            if self._order is TEMPORAL:
                 self._plan.temporal_index = index
+            else:
+                self._plan.physical_index = index
             return self._ring.keys_shown[index], self._ring.values_shown[index]
         if not hasattr(self, "_own"):
             self._gather()
@@ -156,12 +156,12 @@ class KVView:
         with self._ring.lock:
             rows = self._rows()
             self._own = self._ring.joined(rows.slices)
-            self._ring.rows_gathered += rows.count * self._ring.batch
+            self._ring._rows_gathered += rows.count * self._ring.batch
 
     def _rows(self) -> Rows:
         """What is shown, provided that the layer is still as the view saw it."""
         ring = self._ring
-        if ring.ledger[ring.place] is not self._plan:
+        if ring._ledger[ring._place] is not self._plan:
             self._check_fresh()
         return self._plan.rows(self._order)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from .checks import checked_tokens
+from .config import CacheConfig
 from .errors import PositionError
 from .facts import CacheFacts
 from .invariants import check_cache
@@ -23,6 +26,11 @@ class WholeCache(CacheFacts):
 
     # The current move of each layer, shared with the rings.
     _ledger: list[Move]
+    _huge_pages: bool
+
+    @abstractmethod
+    def _build(self, config: CacheConfig, huge_pages: bool) -> None:
+        """Make rings and everything else that a configuration asks for, empty."""
 
     def truncate(self, seq_len: int) -> None:
         """Drop the newest tokens of all layers, so that `seq_len` remain, or of none.
@@ -61,6 +69,25 @@ class WholeCache(CacheFacts):
             lambda: self._settle_all(lambda strategy, _, epoch: strategy.start(epoch))
         )
 
+    def copy(self) -> WholeCache:
+        """A cache of its own with the same content, sharing no memory; its `stats` start at 0.
+
+        Notes
+        -----
+        Cost: the resident rows are copied once. Threads: sees all layers at one moment.
+        """
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)  # what a subclass may have added
+        twin._build(self.config, self._huge_pages)
+        self._holding_all_locks(lambda: twin._take_from(self))
+        return twin
+
+    def __copy__(self) -> WholeCache:
+        return self.copy()  # two caches on the same rings would each believe to be alone
+
+    def __deepcopy__(self, _: object) -> WholeCache:
+        return self.copy()
+
     def check(self) -> None:
         """Verify every invariant of every layer; an AssertionError says which one is broken.
 
@@ -96,13 +123,23 @@ class WholeCache(CacheFacts):
         shared: dict[State, Move] = {}
         return [shared.setdefault(state, Move.at_rest(state)) for state in states]
 
+    def _take_from(self, other: WholeCache) -> None:
+        states = other._states()
+        for layer, state in enumerate(states):
+            runs = self._strategies[layer].resident(state)
+            self.rings[layer]._take_from(other.rings[layer], runs)
+        self._ledger[:] = self._at_rest(states)
+
     def _holding_all_locks(self, action: Callable[[], Result], layer: int = 0) -> Result:
         """Run `action` while every layer is held; always taken in the same order.
 
-        One nested `with` per layer: of all ways to hold many locks, the one that an interrupt
-        never leaves half released.
+        Nested `with` blocks: of all ways to hold many locks, the one that an interrupt never
+        leaves half released. Eight to a call, so that deep caches need no deep stack.
         """
-        if layer == len(self.rings):
+        if layer >= len(self.rings):
             return action()
-        with self.rings[layer].lock:
-            return self._holding_all_locks(action, layer + 1)
+        locks: list[AbstractContextManager[object]] = [r.lock for r in self.rings[layer:][:8]]
+        locks += [nullcontext()] * (8 - len(locks))
+        a, b, c, d, e, f, g, h = locks
+        with a, b, c, d, e, f, g, h:
+            return self._holding_all_locks(action, layer + 8)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -51,20 +50,31 @@ class InterruptAt:
         return self._trace
 
 
-@contextlib.contextmanager
-def signals_every(seconds: float) -> Iterator[None]:
-    """Raise KeyboardInterrupt again and again, from a timer signal, in the main thread."""
+class OneSignal:
+    """Raise one KeyboardInterrupt from a timer signal, `seconds` after the block has begun.
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    One only: a second one would hit whatever cleans up after the first. It may come when the call
+    in the block is through, so the block must expect it anywhere.
+    """
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
-        yield
-    finally:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.armed = True
+
+    def __enter__(self) -> OneSignal:
+        self._before = signal.signal(signal.SIGALRM, self._interrupt)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
 
 
 def at_every_bytecode(call: Callable[[InterruptAt], Any], limit: int = 20_000) -> int:

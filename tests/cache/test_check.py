@@ -151,16 +151,16 @@ def test_exchanged_storage_is_noticed(name: str, exchanged: Array, message: str)
 def test_views_that_could_be_written_are_noticed(name: str) -> None:
     cache = two_layers()
     ring = cache.rings[1]
-    setattr(ring, f"{name}_shown", getattr(ring, f"_{name}"))
+    object.__setattr__(ring, f"{name}_shown", getattr(ring, f"_{name}"))
     assert_noticed(cache, "views would be writable")
 
 
 def test_counters_that_cannot_be_are_noticed() -> None:
     cache = two_layers()
     ring = cache.rings[1]
-    ring.block[WRITTEN] = 13  # of 12 tokens
+    ring._block[WRITTEN] = 13  # of 12 tokens
     assert_noticed(cache, f"{ring.counters()}")
-    ring.block[WRITTEN] = -1
+    ring._block[WRITTEN] = -1
     assert_noticed(cache, f"negative counter in {ring.counters()}")
-    ring.block[WRITTEN] = 12
+    ring._block[WRITTEN] = 12
     cache.check()

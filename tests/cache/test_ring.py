@@ -14,6 +14,8 @@ from tests.cache.feeding import numbered, numbers
 
 NAN = float("nan")
 
+AS_ARRAY = "use np.asarray(keys, dtype='float32')"
+
 
 def make_ring(capacity: int = 3, **options: Any) -> RingBuffer:
     """One KV head of one element; every slot is poisoned."""
@@ -237,7 +239,7 @@ def test_only_moves_of_more_than_64_kib_let_other_threads_run(
             [1.0],
             numbered(0, 1)[1],
             DTypeError,
-            "keys: expected a numpy.ndarray of float32, got list; use np.asarray(keys)",
+            f"keys: expected a numpy.ndarray of float32, got list; {AS_ARRAY}",
         ),
     ],
     ids=["dtype", "V shorter than K", "head_dim", "list"],

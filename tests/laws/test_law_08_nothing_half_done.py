@@ -13,7 +13,7 @@ import pytest
 
 from kvring import Append, Circular, KVRingError, Replace
 from tests.by_hand import fed, make, rows, settle, shown
-from tests.interrupts import at_every_bytecode, signals_every
+from tests.interrupts import OneSignal, at_every_bytecode
 
 MODES = [Append(20), Circular(3, 1, 2), Replace(9)]
 
@@ -119,12 +119,7 @@ def test_a_storm_of_signals_never_loses_a_row_and_never_leaves_a_lock_held():
     cache = fed(Circular(3, 1, 2), 12)
     interrupts, deadline = 0, time.monotonic() + 2.0
     while time.monotonic() < deadline:
-        try:
-            with signals_every(0.0003):
-                for position in itertools.count(cache.seq_len):
-                    cache.update(0, *rows(position, position + 1))
-        except KeyboardInterrupt:
-            interrupts += 1
+        interrupts += interrupted_update(cache)
         n = cache.seq_len
         assert not cache.rings[0].lock.locked()
         assert shown(cache.read(0)) == [0, n - 3, n - 2, n - 1]
@@ -134,6 +129,38 @@ def test_a_storm_of_signals_never_loses_a_row_and_never_leaves_a_lock_held():
         for position in (n - 2, n - 1):
             cache.update(0, *rows(position, position + 1))
     assert interrupts > 100
+
+
+def interrupted_update(cache):
+    """Update again and again until a signal ends it."""
+    try:
+        with OneSignal(0.0003):
+            for position in itertools.count(cache.seq_len):
+                cache.update(0, *rows(position, position + 1))
+    except KeyboardInterrupt:
+        return 1
+
+
+@pytest.mark.skipif(
+    numba.config.DISABLE_JIT, reason="without jit a kernel is Python, which signals interrupt"
+)
+@pytest.mark.parametrize("name", CALLS)
+def test_signals_during_any_call_leave_the_state_before_or_after_and_no_lock_held(name):
+    call = CALLS[name]
+    before, finished = content(filled(MODES[1])), filled(MODES[1])
+    call(finished)
+    after = content(finished)
+    interrupts = 0
+    for number in range(300):
+        cache = filled(MODES[1])
+        try:
+            with OneSignal(0.00001 + number % 50 * 0.000004):
+                call(cache)
+        except KeyboardInterrupt:
+            interrupts += 1
+        assert not any(ring.lock.locked() for ring in cache.rings)
+        assert_before_or_after(cache, before, after, name)
+    assert interrupts > 10
 
 
 WRONG = {
