@@ -1,4 +1,9 @@
-"""KVCache: where strategies and rings meet. Plan, check, then rows and state together."""
+"""KVCache: where strategies and rings meet. Plan, check, then rows and state together.
+
+An update has a fast path and a careful one. The fast path guesses that the call is like the one
+before it, and leaves it to the kernel to verify the shapes. Where anything is unlike, nothing has
+happened yet, and the careful path finds out what to do or what to say.
+"""
 
 from __future__ import annotations
 
@@ -186,9 +191,6 @@ class KVCache(WholeCache):
         """
         if seq_len is not None:
             return self._update_to_total(layer, keys, values, seq_len, order)
-        # The fast path guesses that this call is like the one before it: one more token. It leaves
-        # the shapes to the kernel. Where anything is unlike, nothing has happened yet, and the
-        # careful path finds out what to do or what to say.
         try:
             if layer.__class__ is not int or layer < 0:
                 raise UnlikeError
@@ -208,12 +210,16 @@ class KVCache(WholeCache):
                 plan = steps.plan
                 if plan.before is not last.after:
                     plan = steps.plan_for(last.after, 1)
-                if plan.count != 1:
+                if plan.assembled:
                     raise UnlikeError
                 self._ledger[layer] = plan
-                if ring._put_row(
-                    ring._block, keys, values, plan.ticket, plan.evicted_count, plan.slot
-                ):
+                if plan.count == 1:
+                    refused = ring._put_row(
+                        ring._block, keys, values, plan.ticket, plan.evicted_count, plan.slot
+                    )
+                else:
+                    refused = ring._put_many(plan, keys, values)
+                if refused:
                     raise UnlikeError
             view = KVView()
             view._ring = ring

@@ -12,16 +12,13 @@ next to nothing here and a microsecond in Python.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future
-from threading import Lock, Thread
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _jit
-from ._jit import rows_at, word_bytes
+from ._jit import move_bytes, rows_at, word_bytes
 
 __all__ = [
     "ASSEMBLED",
@@ -29,11 +26,11 @@ __all__ = [
     "EVICTED",
     "TICKET",
     "TOKENS",
-    "VARIANTS",
     "WRITTEN",
     "Kernel",
-    "kernel",
     "new_block",
+    "put_row",
+    "put_rows",
 ]
 
 Kernel = _jit.Kernel
@@ -162,6 +159,58 @@ def _scatter_rows(target: Words, slots: Ints, source: Words, token_axis: int) ->
                             target[b, x, y, d] = source[b, j, k, d]
 
 
+@_jit.helper
+def _rows_touch(source: Words, token_axis: int) -> bool:
+    """Whether the rows of a plane follow each other in memory, as in most arrays."""
+    head_bytes = source.shape[3] * word_bytes(source)
+    if source.strides[3] != word_bytes(source) or source.strides[2] != head_bytes:
+        return False
+    return bool(token_axis == 2 or source.strides[1] == source.shape[2] * head_bytes)
+
+
+@_jit.helper
+def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
+    """What `_scatter_rows` does, whole runs of consecutive slots at a time.
+
+    Unchecked: as there, and `_rows_touch`. A plane is what has slots of its own, a batch row or
+    (heads first) one of its heads; inside it a run is one stretch of words on both sides.
+    """
+    planes = 1 if token_axis == 1 else source.shape[1]
+    row_words = source.shape[3] if token_axis == 2 else source.shape[2] * source.shape[3]
+    row_bytes = row_words * word_bytes(source)
+    for plane in range(source.shape[0] * planes):
+        b, head = plane // planes, plane % planes
+        given_at = source.ctypes.data + b * source.strides[0] + head * source.strides[1]
+        stored_at = target.ctypes.data + plane * target.shape[token_axis] * row_bytes
+        t = 0
+        while t < len(slots):
+            count = 1
+            while t + count < len(slots) and slots[t + count] == slots[t] + count:
+                count += 1
+            if slots[t] < 0:
+                t += 1
+                continue
+            _in_range(target, b, head, slots[t] + count - 1, token_axis)
+            to, start = stored_at + slots[t] * row_bytes, given_at + t * row_bytes
+            move_bytes(to, start, count * row_bytes)
+            t += count
+
+
+@_jit.helper
+def _in_range(target: Words, b: int, head: int, slot: int, token_axis: int) -> None:
+    """Nothing, but with NUMBA_BOUNDSCHECK an IndexError where memcpy would go past the end."""
+    x, y = (slot, head) if token_axis == 1 else (head, slot)
+    target[b, x, y, 0]
+
+
+@_jit.helper
+def _scatter(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
+    if _rows_touch(source, token_axis):
+        _scatter_runs(target, slots, source, token_axis)
+    else:
+        _scatter_rows(target, slots, source, token_axis)
+
+
 def put_row(block: Ints, keys: Words, values: Words, ticket: int, evicted: int, slot: int) -> int:
     """One token's K and V into one slot, then the ticket.
 
@@ -200,8 +249,8 @@ def put_rows(
     values_target = _storage(block, VALUES_AT, values)
     code = _refusal(keys_target, values_target, keys, values, token_axis, len(slots))
     if code == DONE:
-        _scatter_rows(keys_target, slots, keys, token_axis)
-        _scatter_rows(values_target, slots, values, token_axis)
+        _scatter(keys_target, slots, keys, token_axis)
+        _scatter(values_target, slots, values, token_axis)
         for t in range(len(slots)):
             if slots[t] >= 0:
                 block[WRITTEN] += 1
@@ -210,81 +259,3 @@ def put_rows(
         block[ASSEMBLED] += assembled
         block[TICKET] = ticket
     return code
-
-
-# All there is to compile for a width: (name, releases_gil).
-VARIANTS = (("put_row", False), ("put_rows", False), ("put_rows", True))
-
-_compiled: dict[tuple[str, int, bool], Kernel] = {}
-_under_way: dict[tuple[str, int, bool], Future[Kernel]] = {}
-_starting = Lock()
-
-if hasattr(os, "register_at_fork"):
-    # The thread that compiles stays behind in the parent: the child starts anew.
-    os.register_at_fork(after_in_child=_under_way.clear)
-
-
-def kernel(name: str, word_bytes: int, *, releases_gil: bool = False) -> Kernel:
-    """The kernel `name` ("put_row" or "put_rows") for words of 1, 2, 4 or 8 bytes.
-
-    Compiled once per process, whoever comes first: about half a second, or a tenth from the disk
-    cache. In a thread of its own, because signals reach the main thread only: a Ctrl-C in the
-    middle of the compiler leaves it unable to compile anything again. Interrupted here is only the
-    waiting, and the next call finds the kernel ready.
-    """
-    wanted = (name, word_bytes, releases_gil)
-    found = _compiled.get(wanted)
-    if found is None:
-        found = _start(wanted).result()
-        _compiled[wanted] = found
-    return found
-
-
-def _start(wanted: tuple[str, int, bool]) -> Future[Kernel]:
-    """The compilation of a kernel, started if it is not under way or has failed."""
-    with _starting:
-        future = _under_way.get(wanted)
-        if future is None or (future.done() and future.exception() is not None):
-            future = _under_way[wanted] = Future()
-            Thread(target=_run, args=(future, wanted), name=f"kvring compiles {wanted[0]}").start()
-    return future
-
-
-def _run(future: Future[Kernel], wanted: tuple[str, int, bool]) -> None:
-    try:
-        future.set_result(_compile(*wanted))
-    except BaseException as error:
-        future.set_exception(error)
-
-
-def _compile(name: str, word_bytes: int, releases_gil: bool) -> Kernel:
-    source = _jit.source_rows(word_bytes)
-    functions: dict[str, tuple[Kernel, tuple[Any, ...]]] = {
-        "put_row": (put_row, (_jit.int64,)),
-        "put_rows": (put_rows, (_jit.int64s, _jit.int64)),
-    }
-    function, last = functions[name]
-    return _jit.compiled(
-        function,
-        (_jit.int64s, source, source, _jit.int64, _jit.int64, *last),
-        releases_gil=releases_gil,
-        works=lambda entry: _works(entry, name, word_bytes),
-    )
-
-
-def _works(entry: Kernel, name: str, word_bytes: int) -> bool:
-    """Try a kernel on arrays like those it will get: other dtypes of its width, read-only."""
-    dtype = {1: np.int8, 2: np.float16, 4: np.float32, 8: np.float64}[word_bytes]
-    last: tuple[Any, ...] = (2,) if name == "put_row" else (np.array([2]), 0)
-    for token_axis in (1, 2):
-        target = np.zeros((2, 2, 3, 3, 2), dtype)
-        row = (np.arange(2 * 3 * 2, dtype=dtype) + 1).reshape(2, 1, 3, 2)
-        row = row if token_axis == 1 else row.transpose(0, 2, 1, 3)
-        row.flags.writeable = False
-        block = new_block(target[0], target[1], token_axis)
-        code = entry(block, row, row, 7, 0, *last)
-        wanted = np.zeros(target.shape[1:], dtype)
-        wanted[(slice(None),) * token_axis + (slice(2, 3),)] = row
-        if code != DONE or block[TICKET] != 7 or not (target == wanted).all():
-            return False
-    return True

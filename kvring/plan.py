@@ -103,6 +103,7 @@ class Plan(Move):
     """
 
     __slots__ = (
+        "_kept",
         "_physical",
         "_temporal",
         "assembled",
@@ -127,6 +128,7 @@ class Plan(Move):
         self.planner = planner
         self.query_count = query_count
         self.assembled = assembled
+        self._kept: tuple[Run, ...] | None = None
         self._temporal: Rows | None = None
         self._physical: Rows | None = None
         # What the first view that unpacks leaves for the others: the rows as one array index.
@@ -147,7 +149,9 @@ class Plan(Move):
     @property
     def kept(self) -> tuple[Run, ...]:
         """Old rows that an assembled view takes along before they may be overwritten."""
-        return self.planner.seen_before(self.queries.start)
+        if self._kept is None:
+            self._kept = self.planner.seen_before(self.queries.start)
+        return self._kept
 
     @property
     def assembled_count(self) -> int:
@@ -168,8 +172,11 @@ class Plan(Move):
         return self._temporal
 
     def _find_slots(self) -> NDArray[np.int64]:
+        runs = self.planner.survivors(self.after, self.count)
+        if len(runs) == 1 and runs[0].rows == self.count:
+            return np.arange(runs[0].slot, runs[0].slot + self.count, dtype=np.int64)
         slots = np.full(self.count, -1, dtype=np.int64)
         first = self.after.seq_len - self.count
-        for position, slot, rows in self.planner.survivors(self.after, self.count):
+        for position, slot, rows in runs:
             slots[position - first :][:rows] = np.arange(slot, slot + rows)
         return slots

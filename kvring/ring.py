@@ -201,6 +201,10 @@ class RingBuffer(Storage):
             return self._put_row(
                 self._block, keys, values, move.ticket, move.evicted_count, move.slot
             )
+        return self._put_many(move, keys, values)
+
+    def _put_many(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
+        """The rows of a published move of any number of tokens."""
         return self._rows_kernel(move.count)(
             self._block,
             keys,

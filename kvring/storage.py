@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from . import kernels
+from . import compiling, kernels
 from .checks import checked_arrays
 from .memory import reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -118,6 +118,12 @@ class Storage:
 
     def checked(self, keys: object, values: object) -> tuple[NDArray[Any], NDArray[Any], int]:
         """K and V as plain arrays that fit, and how many tokens; DTypeError or ShapeError."""
+        if type(keys) is np.ndarray is type(values) and keys.ndim == 4:
+            count = keys.shape[self.token_axis]
+            fit = keys.shape == self._shape(count, self.head_dim)
+            fit = fit and values.shape == self._shape(count, self.value_dim)
+            if fit and keys.dtype == self.dtype == values.dtype:
+                return keys, values, count
         return checked_arrays(
             keys,
             values,
@@ -132,11 +138,11 @@ class Storage:
         """What picks neighbouring slots out of K or V. All of them: in half the time of a slice."""
         if slots.start == 0 and slots.stop == self.capacity:
             return Ellipsis
-        return (slice(None),) * self.token_axis + (slots,)
+        return self._tokens(slots)
 
     def without_first(self, skip: int, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
         """The rows after the first `skip` ones, as slices of the same arrays."""
-        rows = self.index_of(slice(skip, None))
+        rows = self._tokens(slice(skip, None))
         return keys[rows], values[rows]
 
     def piece(self, slots: slice) -> Pair:
@@ -147,10 +153,7 @@ class Storage:
     def joined(self, slices: Iterable[slice]) -> Pair:
         """K and V of several pieces as one read-only pair of new arrays."""
         keys, values = zip(*map(self.piece, slices), strict=True)
-        return (
-            read_only(np.concatenate(keys, axis=self.token_axis)),
-            read_only(np.concatenate(values, axis=self.token_axis)),
-        )
+        return self._concatenated(keys), self._concatenated(values)
 
     def assembled(self, plan: Plan, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
         """The rows that the plan's queries need, old ones and new, as one read-only pair.
@@ -159,9 +162,20 @@ class Storage:
         """
         old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
         return (
-            read_only(np.concatenate([k for k, _ in old] + [keys], axis=self.token_axis)),
-            read_only(np.concatenate([v for _, v in old] + [values], axis=self.token_axis)),
+            self._concatenated([*(k for k, _ in old), keys]),
+            self._concatenated([*(v for _, v in old), values]),
         )
+
+    def _concatenated(self, pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """What np.concatenate gives, a tenth faster for the large pieces of a chunk."""
+        tokens = sum(piece.shape[self.token_axis] for piece in pieces)
+        joined = np.empty(self._shape(tokens, pieces[0].shape[3]), self.dtype)
+        start = 0
+        for piece in pieces:
+            stop = start + piece.shape[self.token_axis]
+            joined[self._tokens(slice(start, stop))] = piece
+            start = stop
+        return read_only(joined)
 
     def _take_from(self, other: Storage, runs: Iterable[Run]) -> None:
         """Copy runs of rows into the slots they have in `other`, whose shape is the same."""
@@ -170,14 +184,22 @@ class Storage:
             self._keys[where] = other._keys[where]
             self._values[where] = other._values[where]
 
+    def _tokens(self, tokens: slice) -> tuple[slice, ...]:
+        """What picks tokens out of an array of any number of them."""
+        return (slice(None),) * self.token_axis + (tokens,)
+
+    def _shape(self, tokens: int, dim: int) -> tuple[int, int, int, int]:
+        if self.token_axis == 1:
+            return self.batch, tokens, self.kv_heads, dim
+        return self.batch, self.kv_heads, tokens, dim
+
     def _reserved(self, dim: int, huge_pages: bool) -> NDArray[Any]:
-        shape = [self.batch, self.kv_heads, dim]
-        shape.insert(self.token_axis, self.capacity)
+        shape = self._shape(self.capacity, dim)
         nbytes = prod(shape) * self.dtype.itemsize
         return reserve(nbytes, huge_pages=huge_pages).view(self.dtype).reshape(shape)
 
     def _rows_kernel(self, count: int) -> kernels.Kernel:
-        return kernels.kernel(
+        return compiling.kernel(
             "put_rows", self.dtype.itemsize, releases_gil=count > self._quiet_tokens
         )
 
@@ -200,7 +222,7 @@ def _loading(storage: weakref.ref[Storage]) -> kernels.Kernel:
         owner = storage()
         assert owner is not None, "called through its owner"
         if owner._quiet_tokens:
-            loaded = kernels.kernel("put_row", owner.dtype.itemsize)
+            loaded = compiling.kernel("put_row", owner.dtype.itemsize)
         else:
             loaded = _for_one_row(owner._rows_kernel(1))
         owner._put_row = loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from . import kernels
+from . import compiling
 from .dtypes import checked_dtype
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def warm_up(*dtypes: DTypeLike, progress: Callable[[int, int, str], None] | None
     >>> warm_up("float32", "float16")
     """
     widths = sorted({checked_dtype(dtype).itemsize for dtype in dtypes or ("float32",)})
-    wanted = [(width, *variant) for width in widths for variant in kernels.VARIANTS]
+    wanted = [(width, *variant) for width in widths for variant in compiling.VARIANTS]
     for done, (width, name, releases_gil) in enumerate(wanted):
         if progress:
             without = ", releasing the GIL" if releases_gil else ""
             progress(done, len(wanted), f"{name}, {8 * width} bits{without}")
-        kernels.kernel(name, width, releases_gil=releases_gil)
+        compiling.kernel(name, width, releases_gil=releases_gil)
     if progress:
         progress(len(wanted), len(wanted), "done")

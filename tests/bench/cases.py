@@ -140,60 +140,79 @@ def decode(cache: KVCache, bare: Bare, row: np.ndarray) -> dict[str, Contestant]
 
 
 def fresh_prefill(
-    mode: Append | Circular, keys: np.ndarray, values: np.ndarray, *, huge_pages: bool = False
+    mode: Append | Circular, layers: int, rows: np.ndarray, *, huge_pages: bool = False
 ) -> dict[str, Contestant]:
-    """A prompt into memory that nobody has touched: the cost of the pages is in it."""
+    """A prompt into memory that nobody has touched: the cost of the pages is in it.
+
+    Here and below `rows` are keys and values of all layers, ``(2, 1, tokens, kv_heads, dim)``.
+    """
     made: dict[str, Any] = {}
 
     def new_cache() -> None:
-        made["cache"] = _one_layer(mode, keys, huge_pages=huge_pages)
+        made["cache"] = _empty(mode, layers, rows, huge_pages=huge_pages)
 
     def new_arrays() -> None:
-        made["arrays"] = [
-            reserve(rows.nbytes, huge_pages=huge_pages).view(rows.dtype).reshape(rows.shape)
-            for rows in (keys, values)
-        ]
+        reserved = reserve(layers * rows.nbytes, huge_pages=huge_pages).view(rows.dtype)
+        made["arrays"] = reserved.reshape(layers, *rows.shape)
 
     return {
-        "copyto": Contestant(lambda: _copy(made["arrays"], keys, values), new_arrays),
-        "update": Contestant(lambda: made["cache"].update(0, keys, values), new_cache),
+        "copyto": Contestant(lambda: _copy(made["arrays"], rows), new_arrays),
+        "update": Contestant(lambda: _update(made["cache"], rows), new_cache),
     }
 
 
-def warm_prefill(
-    mode: Append | Circular, keys: np.ndarray, values: np.ndarray
-) -> dict[str, Contestant]:
+def warm_prefill(mode: Append | Circular, layers: int, rows: np.ndarray) -> dict[str, Contestant]:
     """The same into memory that has been written before."""
-    cache = _one_layer(mode, keys)
-    arrays = [np.ones_like(keys), np.ones_like(values)]
+    cache = _empty(mode, layers, rows)
+    arrays = np.ones((layers, *rows.shape), rows.dtype)
     return {
-        "copyto": Contestant(lambda: _copy(arrays, keys, values)),
-        "update": Contestant(lambda: cache.update(0, keys, values), cache.reset),
+        "copyto": Contestant(lambda: _copy(arrays, rows)),
+        "update": Contestant(lambda: _update(cache, rows), cache.reset),
     }
 
 
-def assembled_prefill(window: int, keys: np.ndarray, values: np.ndarray) -> dict[str, Contestant]:
-    """A chunk into a full ring that needs an assembled view, beside copying its rows once."""
-    cache = filled(Circular(window, 4), 1, keys.shape[2:], keys.dtype.name, window + 4)
-    return {
-        "copyto": Contestant(
-            lambda: _copy([np.empty_like(keys), np.empty_like(values)], keys, values)
-        ),
-        "update": Contestant(lambda: tuple(cache.update(0, keys, values))),
-    }
+def assembled_prefill(window: int, layers: int, rows: np.ndarray) -> dict[str, Contestant]:
+    """A chunk into full rings that needs assembled views, beside copying its rows once.
+
+    Of what the update writes, a quarter goes into slots of the layer and the rest into a new view;
+    the copy's rows go to memory of the same two kinds in the same proportion.
+    """
+    _, _, tokens, *shape = rows.shape
+    cache = filled(Circular(window, 4), layers, tuple(shape), rows.dtype.name, window + 4)
+    slots = np.ones((layers, 2, 1, window + 4, *shape), rows.dtype)
+    view_shape = (2, 1, tokens + window + 3, *shape)
+    into_view = tokens * 3 // 4
+
+    def copy() -> None:
+        for layer in range(layers):
+            for view, stored, source in zip(
+                np.empty(view_shape, rows.dtype), slots[layer], rows, strict=True
+            ):
+                np.copyto(view[:, :into_view], source[:, :into_view])
+                np.copyto(stored[:, : tokens - into_view], source[:, into_view:])
+
+    return {"copyto": Contestant(copy), "update": Contestant(lambda: _update(cache, rows))}
 
 
-def _copy(targets: list[np.ndarray], keys: np.ndarray, values: np.ndarray) -> None:
-    np.copyto(targets[0], keys)
-    np.copyto(targets[1], values)
+def _copy(arrays: np.ndarray, rows: np.ndarray) -> None:
+    for keys, values in arrays:
+        np.copyto(keys, rows[0])
+        np.copyto(values, rows[1])
 
 
-def _one_layer(mode: Append | Circular, keys: np.ndarray, *, huge_pages: bool = False) -> KVCache:
+def _update(cache: KVCache, rows: np.ndarray) -> None:
+    for layer in range(cache.layers):
+        cache.update(layer, *rows)
+
+
+def _empty(
+    mode: Append | Circular, layers: int, rows: np.ndarray, *, huge_pages: bool = False
+) -> KVCache:
     return KVCache(
-        layers=1,
-        kv_heads=keys.shape[2],
-        head_dim=keys.shape[3],
-        dtype=keys.dtype,
+        layers=layers,
+        kv_heads=rows.shape[3],
+        head_dim=rows.shape[4],
+        dtype=rows.dtype,
         strategy=mode,
         huge_pages=huge_pages,
     )

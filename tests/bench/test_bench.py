@@ -37,9 +37,9 @@ def test_prefill(benchmark, kind, name):
     benchmark.group = f"prefill, {kind}"
     rows = np.random.default_rng(0).random((2, 1, 64, 3, 16), np.float32)
     contestants = {
-        "fresh": lambda: cases.fresh_prefill(Append(64), *rows),
-        "warm": lambda: cases.warm_prefill(Append(64), *rows),
-        "assembled": lambda: cases.assembled_prefill(32, *rows),
+        "fresh": lambda: cases.fresh_prefill(Append(64), 2, rows),
+        "warm": lambda: cases.warm_prefill(Append(64), 2, rows),
+        "assembled": lambda: cases.assembled_prefill(32, 2, rows),
     }[kind]()
     benchmark.pedantic(contestants[name].run, setup=contestants[name].prepare, rounds=10)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kvring
-from kvring import Append, Circular, ConfigError, KVCache, Replace, Stats, kernels, warm_up
+from kvring import Append, Circular, ConfigError, KVCache, Replace, Stats, compiling, warm_up
 from kvring.config import MOST_LAYERS
 from tests.cache.feeding import feed, make, numbers, pieces, worked
 from tests.support import WORKED_EXAMPLE, make_rows, poison
@@ -264,7 +264,7 @@ def test_warm_up_compiles_all_that_a_width_needs_and_only_that(
 ) -> None:
     compiled: list[Any] = []
     monkeypatch.setattr(
-        kernels, "kernel", lambda *args, **options: compiled.append((args, options))
+        compiling, "kernel", lambda *args, **options: compiled.append((args, options))
     )
     kvring.warm_up()
     assert [args for args, _ in compiled] == [("put_row", 4), ("put_rows", 4), ("put_rows", 4)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvring import DTypeError, KVRingError, RingBuffer, ShapeError, kernels
+from kvring import DTypeError, KVRingError, RingBuffer, ShapeError, compiling
 from tests.cache.feeding import numbered, numbers
 
 NAN = float("nan")
@@ -189,13 +189,13 @@ def test_only_moves_of_more_than_64_kib_let_other_threads_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[str, bool]] = []
-    original = kernels.kernel
+    original = compiling.kernel
 
-    def spying(name: str, word_bytes: int, *, releases_gil: bool = False) -> kernels.Kernel:
+    def spying(name: str, word_bytes: int, *, releases_gil: bool = False) -> compiling.Kernel:
         asked.append((name, releases_gil))
         return original(name, word_bytes, releases_gil=releases_gil)
 
-    monkeypatch.setattr(kernels, "kernel", spying)
+    monkeypatch.setattr(compiling, "kernel", spying)
     ring = RingBuffer(8, kv_heads=1, head_dim=2048, dtype="float64")
     assert ring.row_nbytes == 1 << 15
     for count in (1, 2, 3):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import kvring
-from kvring import _jit, kernels
+from kvring import _jit, compiling, kernels
 from kvring.kernels import DONE, MISSHAPEN, TICKET
 
 PACKAGE = Path(kvring.__file__).parent
@@ -169,17 +169,17 @@ def test_an_entry_point_that_fails_gives_way_to_the_dispatcher(name: str) -> Non
     assert len(tried) == (0 if WITHOUT_JIT else 1)
     assert kernel not in tried
     # float16, read-only, two layouts: what the dispatcher alone would not take as uint16.
-    assert kernels._works(kernel, name, 2)
+    assert compiling._works(kernel, name, 2)
 
 
 @pytest.mark.parametrize("name", ["put_row", "put_rows"])
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
 def test_the_trial_passes_a_kernel_that_works(name: str, width: int) -> None:
-    assert kernels._works(kernels.kernel(name, width), name, width)
+    assert compiling._works(compiling.kernel(name, width), name, width)
 
 
 def test_the_trial_rejects_a_kernel_that_does_anything_else() -> None:
-    good = kernels.kernel("put_row", 4)
+    good = compiling.kernel("put_row", 4)
 
     def forgets_the_ticket(block: Any, *args: Any) -> int:
         code = good(block, *args)
@@ -190,13 +190,13 @@ def test_the_trial_rejects_a_kernel_that_does_anything_else() -> None:
         return good(block, *args[:-1], 1)
 
     for bad in (lambda *_: DONE, lambda *_: MISSHAPEN, forgets_the_ticket, writes_elsewhere):
-        assert not kernels._works(bad, "put_row", 4)
+        assert not compiling._works(bad, "put_row", 4)
 
 
 def test_each_kernel_is_compiled_once_per_process() -> None:
-    first = kernels.kernel("put_rows", 8, releases_gil=True)
-    assert kernels.kernel("put_rows", 8, releases_gil=True) is first
-    assert kernels.kernel("put_rows", 8) is not first
+    first = compiling.kernel("put_rows", 8, releases_gil=True)
+    assert compiling.kernel("put_rows", 8, releases_gil=True) is first
+    assert compiling.kernel("put_rows", 8) is not first
 
 
 # What kernels are made of

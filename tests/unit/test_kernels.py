@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvring import kernels
-from kvring.kernels import DONE, MISSHAPEN, OVERLAPPING, STRIDED, TICKET, VARIANTS
+from kvring import compiling, kernels
+from kvring.compiling import VARIANTS
+from kvring.kernels import DONE, MISSHAPEN, OVERLAPPING, STRIDED, TICKET
 from tests.support import Array
 
 BATCH, CAPACITY, KV_HEADS, HEAD_DIM, VALUE_DIM = 2, 5, 3, 4, 3
@@ -53,7 +54,7 @@ class Layer:
     def put(self, keys: Array, values: Array, slots: list[int], variant: Variant) -> int:
         """Call a kernel as a ring would: ticket 77, 3 rows evicted, 6 assembled."""
         name, releases_gil = variant
-        kernel = kernels.kernel(name, self.width, releases_gil=releases_gil)
+        kernel = compiling.kernel(name, self.width, releases_gil=releases_gil)
         last: tuple[Any, ...] = (np.array(slots, dtype=np.int64), 6)
         if name == "put_row":
             last = (slots[0],)
