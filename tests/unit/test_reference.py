@@ -1,20 +1,28 @@
 """The reference does what the contract says: small cases with answers worked out by hand.
 
-Laws 6 and 7 are in ``test_reference_seq_len.py``.
+Laws 6 and 7 are in ``test_reference_seq_len.py``, law 11 in ``test_reference_ragged.py``, and what
+moves whole batch rows in ``test_reference_surgery.py``.
 """
 
 from __future__ import annotations
 
 import ast
 import itertools
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import kvring.forgetting
 import kvring.reference
+import kvring.reference_arguments
+import kvring.reference_eviction
+import kvring.reference_resize
+import kvring.sequence
 from kvring.config import Append, Circular, Mode, Replace
-from kvring.errors import CapacityError, DTypeError, KVRingError, LayerError
+from kvring.errors import CapacityError, DTypeError, KVRingError, LayerError, ShapeError
 from kvring.reference import ReferenceView
 from tests.support import WORKED_EXAMPLE, filled_reference, make_reference, reference_state
 
@@ -234,9 +242,40 @@ def test_a_copy_goes_its_own_way() -> None:
     assert reference_state(cache) == before
 
 
-def test_the_reference_shares_nothing_with_what_it_judges() -> None:
-    """It imports kvring's configuration and errors, and else only from the standard library."""
-    tree = ast.parse(Path(kvring.reference.__file__).read_text(encoding="utf-8"))
+def test_a_wrong_batch_row_is_refused_everywhere() -> None:
+    cache = make_reference(Append(9), batch=2)
+    view = cache.update(0, ["a"])
+    for call in (
+        lambda n: cache.positions(0, n),
+        lambda n: cache.rows(0, n),
+        lambda n: cache.sequence(0, n),
+        view.batch_row,
+    ):
+        for number in (2, -1):
+            with pytest.raises(ShapeError, match=r"batch_row: expected 0 \.\. 1, got"):
+                call(number)
+        for other in (True, 0.0, "0", None):
+            with pytest.raises(DTypeError):
+                call(other)
+
+
+CONFIGURATION = {".config", ".errors", ".eviction"}
+OF_THE_REFERENCE = [
+    kvring.reference,
+    kvring.reference_arguments,
+    kvring.reference_eviction,
+    kvring.reference_resize,
+    kvring.sequence,
+    kvring.forgetting,
+]
+
+
+@pytest.mark.parametrize("module", OF_THE_REFERENCE, ids=lambda module: module.__name__)
+def test_the_reference_shares_nothing_with_what_it_judges(module: ModuleType) -> None:
+    """It imports itself, kvring's configuration and errors, and the standard library alone."""
+    own = {f".{module.__name__.split('.')[-1]}" for module in OF_THE_REFERENCE}
+    assert module.__file__ is not None
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -244,4 +283,6 @@ def test_the_reference_shares_nothing_with_what_it_judges() -> None:
         elif isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
         assert not isinstance(getattr(node, "op", None), ast.Mod)
-    assert imported == {"__future__", "operator", "dataclasses", "typing", ".config", ".errors"}
+    ours = {name for name in imported if name.startswith(".")}
+    assert ours <= own | CONFIGURATION
+    assert {name.split(".")[0] for name in imported - ours} <= sys.stdlib_module_names

@@ -108,6 +108,14 @@ def test_replace_mode_replaces_also_when_seq_len_stays(rows: list[object]) -> No
     assert cache.rows(0) == rows
 
 
+def test_replace_mode_leaves_the_other_layers_alone_when_seq_len_is_less() -> None:
+    cache = make_reference(Replace(9), Append(9))
+    for layer in range(2):
+        cache.update(layer, list("abc"))
+    cache.update(0, ["x"], seq_len=1)
+    assert cache.seq_lens == [[1], [3]]
+
+
 # Law 7: truncate
 
 

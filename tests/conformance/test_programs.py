@@ -1,0 +1,100 @@
+"""Programs under test: what they say, and what becomes of those that die, hang or rave."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kvring.testing.external import ProgramFactory
+from kvring.testing.observations import BackendBrokeError
+from kvring.testing.search import search
+from tests.conformance.small import SUPPORTS
+from tests.support import ROOT
+
+HARNESS = [sys.executable, str(ROOT / "tests/conformance/harness.py")]
+
+
+@pytest.fixture
+def program(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    made = []
+
+    def start(how, seconds=5.0):
+        made.append(ProgramFactory([*HARNESS, how], seconds))
+        return made[-1]
+
+    yield start
+    for factory in made:
+        factory.close()
+
+
+def test_a_right_program_is_clean(program):
+    outcome = search(program("right"), max_examples=60)
+    assert outcome.divergence is None
+    assert outcome.operations > 100
+    assert {"copy", "save", "read", "reorder"} <= set(outcome.supports.without)
+
+
+def test_what_a_program_declares_is_taken_but_not_that_json_keeps_bits(program):
+    factory = program("right")
+    assert factory.name == "small"
+    assert factory.supports.modes == tuple(SUPPORTS["modes"])
+    assert not factory.supports.special_values
+
+
+def test_a_wrong_program_is_found_and_its_lines_show_it_again(program):
+    factory = program("wrong")
+    divergence = search(factory, max_examples=100).divergence
+    assert divergence.finding.invariant == "stale"
+    assert len(divergence.trace.steps) <= 2
+    assert str(divergence).count('{"op":"setup"') == 1
+    again = subprocess.run(
+        [sys.executable, "-c", divergence.snippet], capture_output=True, text=True, timeout=30
+    )
+    assert '"ok": true' in again.stdout, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "invariant", "words"),
+    [
+        ("dies", "died", "exit code 3; it said: out of memory"),
+        ("is killed", "died", "signal 9"),
+        ("raves", "nonsense", "no JSON"),
+        ("answers a list", "nonsense", "no object"),
+        ("says nothing", "nonsense", 'neither "ok" nor "error"'),
+    ],
+)
+def test_a_program_that_misbehaves_is_a_finding(program, how, invariant, words):
+    divergence = search(program(how), max_examples=40, time_limit=3).divergence
+    assert divergence.finding.invariant == invariant
+    assert words in divergence.finding.message
+    assert invariant in str(divergence)
+
+
+def test_a_slow_start_is_not_taken_for_hanging(program):
+    factory = program("right", seconds=0.001)
+    assert factory.name == "small"
+
+
+@pytest.mark.parametrize(("how", "words"), [("hangs", "gave no answer"), ("closes", "closed")])
+def test_a_program_that_hangs_is_a_finding_within_its_time_limit(program, how, words):
+    divergence = search(program(how, seconds=0.3), max_examples=20, time_limit=3).divergence
+    assert divergence.finding.invariant in ("hung", "died")
+    assert words in divergence.finding.message
+
+
+def test_a_program_that_has_died_is_started_again(program):
+    factory = program("dies")
+    first = factory.program._process.pid
+    with pytest.raises(BackendBrokeError):
+        factory.program._break("died", "for the test")
+    assert factory.program.ask({"op": "hello", "contract": 1})["name"] == "small"
+    assert factory.program._process.pid != first
+
+
+def test_closing_ends_the_program(program):
+    factory = program("right")
+    process = factory.program._process
+    factory.close()
+    assert process.poll() is not None
+    factory.close()
