@@ -1,0 +1,115 @@
+"""A saved cache looked at without making a cache of it: its header and its small tensors."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import SnapshotError
+from .container import LENGTH_BYTES, Entry, decoded, header_length, parsed
+from .writing import FORMAT, VERSION, check_byte_order
+
+__all__ = ["Peek"]
+
+_PIECE = 1 << 20
+_LARGE = (".keys", ".values")
+
+
+class Peek:
+    """What a file says of itself, checked as far as it was read.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that `KVCache.save` wrote.
+
+    Raises
+    ------
+    SnapshotError
+        If it is no such file, of another version, or its header is damaged.
+    OSError
+        If it cannot be read.
+
+    Notes
+    -----
+    Cost: the header and no rows, whatever the file's size. A policy of one's own need not be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_byte_order()
+        if path.exists() and not path.is_file():
+            raise SnapshotError("expected a file, got a folder, a device or a pipe")
+        self.path = path
+        self.nbytes = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(LENGTH_BYTES)
+            header = file.read(header_length(first, self.nbytes))
+            self._start = len(first) + len(header)
+            self.metadata, self.entries = decoded(header, self.nbytes - self._start)
+            self._check_kind()
+            checksums = file.read(self.entries[0].nbytes)
+        if zlib.crc32(checksums[:-8], zlib.crc32(first + header)) != _numbers(checksums)[-1]:
+            raise SnapshotError("damaged: the checksum of the header is another")
+        self._checksums = dict(zip(self.entries[1:], _numbers(checksums), strict=False))
+        self.config: dict[str, Any] = parsed(self.metadata.get("config", ""), "config")
+
+    def numbers(self, name: str) -> list[int]:
+        """An int64 tensor, flat, if its checksum is right; an empty list if there is none."""
+        return _numbers(self._checked(name)) if self._place(name) else []
+
+    def verify(self, progress: Callable[[int, str], None]) -> None:
+        """Read everything, and compare every checksum.
+
+        Raises
+        ------
+        SnapshotError
+            For the first tensor whose bytes are others than those that were written.
+        """
+        for done, entry in enumerate(self.entries[1:]):
+            progress(done, entry.name)
+            self._compare(entry, (piece for piece in self._pieces(entry)))
+
+    def _check_kind(self) -> None:
+        found = self.metadata.get("format", "unknown")
+        if found != FORMAT:
+            raise SnapshotError(f"expected a cache saved by kvring, got a file of format {found!r}")
+        version = self.metadata.get("version", "")
+        if version != str(VERSION):
+            raise SnapshotError(f"version {version!r:.40} of the format, expected {VERSION}")
+        if not self.entries or self.entries[0].name != "checksums":
+            raise SnapshotError("header: expected checksums first")
+
+    def _checked(self, name: str) -> bytes:
+        place = self._place(name)
+        assert place is not None
+        data = b"".join(self._pieces(place))
+        self._compare(place, iter([data]))
+        return data
+
+    def _place(self, name: str) -> Entry | None:
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+    def _pieces(self, entry: Entry) -> Iterator[bytes]:
+        before = self.entries[: self.entries.index(entry)]
+        with self.path.open("rb") as file:
+            file.seek(self._start + sum(other.nbytes for other in before))
+            left = entry.nbytes
+            while left:
+                piece = file.read(min(left, _PIECE))
+                if not piece:
+                    raise SnapshotError("truncated: the file ends before its data")
+                left -= len(piece)
+                yield piece
+
+    def _compare(self, entry: Entry, pieces: Iterator[bytes]) -> None:
+        crc = 0
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
+        if crc != self._checksums.get(entry):
+            raise SnapshotError(f"damaged: the checksum of {entry.name} is another")
+
+
+def _numbers(data: bytes) -> list[int]:
+    return memoryview(data[: len(data) // 8 * 8]).cast("q").tolist()
