@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from kvring import Append, Circular, KVCache
+from kvring.bench import Contestant
 from kvring.memory import reserve
-
-from .interleave import Contestant
 
 __all__ = [
     "RESIDENT_MEMORY",
@@ -164,7 +163,8 @@ def fresh_prefill(
 def warm_prefill(mode: Append | Circular, layers: int, rows: np.ndarray) -> dict[str, Contestant]:
     """The same into memory that has been written before."""
     cache = _empty(mode, layers, rows)
-    arrays = np.ones((layers, *rows.shape), rows.dtype)
+    arrays = reserve(layers * rows.nbytes).view(rows.dtype).reshape(layers, *rows.shape)
+    arrays[:] = 1
     return {
         "copyto": Contestant(lambda: _copy(arrays, rows)),
         "update": Contestant(lambda: _update(cache, rows), cache.reset),

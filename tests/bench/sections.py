@@ -12,19 +12,21 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from kvring import Append, Circular
+from kvring.bench import Contestant, measure
 
 from . import cases
-from .interleave import Contestant, measure
+from .eviction import eviction
+from .parking import parking
+from .ragged import ragged
+from .saving import saving
+from .surgery import section as beam_search
+from .threads import threads
+from .two_threads import two_threads
 
-__all__ = ["ALL", "cores"]
+__all__ = ["ALL"]
 
 SHAPES = ((8, 128), (3, 64))
 LAYERS = ((4, (8, 128)), (30, (3, 64)))
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_token() -> str:
@@ -103,7 +105,8 @@ def prefill() -> str:
         "All layers in turn, float32. Bandwidth as a share of `np.copyto` on the same rows, into",
         "memory of the same kind: untouched pages, pages written before, or (assembled) three",
         "quarters of them into new arrays and one into old ones. Assembled, twice as many bytes",
-        "move: 1,027 old rows and all new ones into the view, and the 1,024 newest into slots.\n",
+        "move: 1,027 old rows and all new ones into the view, and the 1,024 newest into slots, so",
+        "some 50 % is the most; old rows of thirty layers come from main memory on top.\n",
         "| what | layers | shape | copyto, ms | share of its bandwidth | at least |",
         "|---|---|---|---|---|---|",
     ]
@@ -224,7 +227,14 @@ ALL: tuple[Callable[[], str], ...] = (
     prefill,
     one_token,
     many_tokens,
+    ragged,
+    eviction,
+    beam_search,
     huge_pages,
     memory,
+    saving,
+    parking,
     start_up,
+    threads,
+    two_threads,
 )

@@ -6,7 +6,7 @@ import pytest
 
 from kvring import Append, Circular, KVCache
 
-from . import cases
+from . import cases, parking, ragged, saving, surgery, threads
 
 pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="times compiled kernels")
 
@@ -44,9 +44,51 @@ def test_prefill(benchmark, kind, name):
     benchmark.pedantic(contestants[name].run, setup=contestants[name].prepare, rounds=10)
 
 
+@pytest.mark.parametrize("parents", surgery.PARENTS)
+@pytest.mark.parametrize("layout", ["BSHD", "BHSD"])
+def test_reorder(benchmark, layout, parents):
+    made = surgery.contestants(64, 2, (3, 16), layout, parents)  # which checks what it gives
+    benchmark.group = f"reorder, {parents}, {layout}"
+    benchmark.pedantic(made["reorder"].run, rounds=10)
+    made["copyto"].run()
+    made["identity"].run()
+
+
+def test_beam_search_makes_a_table():
+    assert "[1, 1, 0, 3]: two of four change | BHSD" in surgery.section(64, 1, 2)
+
+
 def test_a_long_prefill_stores_what_copying_would():
     rows = np.random.default_rng(0).random((1, 64, 3, 16), np.float32)
     cache = KVCache(layers=1, kv_heads=3, head_dim=16, strategy=Append(64))
     keys, values = cache.update(0, rows, rows)
     assert np.array_equal(keys, rows)
     assert np.array_equal(values, rows)
+
+
+def test_saving_is_measured_on_what_is_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = saving.saving(tokens=40, rounds=1)
+    assert table.count("| BSHD | ") == table.count("| BHSD | ") == 1
+
+
+def test_threads_are_measured_on_caches_that_store():
+    assert threads.lock_ratio((1, 4), rounds=1) > 0
+    assert threads.neighbour_ratio((1, 4), updates=20) > 0
+    cache = threads.unlocked_cache()(layers=1, kv_heads=1, head_dim=2, strategy=Append(9))
+    row = np.ones((1, 1, 1, 2), np.float32)
+    assert np.array_equal(cache.update(0, row, row).keys, row)
+
+
+def test_parking_is_measured_on_what_comes_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = parking.parking(tokens=20, rounds=1, steps=1)
+    assert table.count("| BSHD | ") == table.count("| BHSD | ") == 1
+
+
+@pytest.mark.parametrize("mode", [Append(200), Circular(64, 4, 8)], ids=["append", "wrapped ring"])
+@pytest.mark.parametrize("name", ["alike", "apart", "with counts"])
+def test_one_token_of_eight_batch_rows(benchmark, mode, name):
+    benchmark.group = f"one token of 8 batch rows, {mode}"
+    contestant = ragged.one_token_apart(mode, (3, 64), "float32", layers=2)[name]
+    benchmark.pedantic(contestant.run, rounds=20)

@@ -6,7 +6,7 @@ makes the products of attention about a quarter faster than with the tokens outs
 """
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,12 @@ class Cache(Protocol):
     def nbytes(self) -> int:
         """Bytes that the cache takes."""
 
-    def update(self, layer: int, keys: Floats, values: Floats, *, order: Order) -> View:
-        """Store `(1, kv_heads, tokens, head_dim)` and return what the new tokens need."""
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the cache stores."""
+
+    def update(self, layer: int, keys: Any, values: Any, *, order: Order) -> View:
+        """Store `(1, kv_heads, tokens, head_dim)` of `dtype`; return what the new tokens need."""
 
 
 class CausalView:
@@ -75,6 +79,8 @@ class ConcatenatingCache:
         The model's architecture.
     """
 
+    dtype = np.dtype(np.float32)
+
     def __init__(self, shape: Hyperparameters) -> None:
         empty = np.empty((1, shape.kv_heads, 0, shape.head_dim), np.float32)
         self._keys = [empty] * shape.layers
@@ -90,6 +96,16 @@ class ConcatenatingCache:
         """Bytes of all rows."""
         return sum(array.nbytes for array in self._keys + self._values)
 
+    def rows(self, layer: int) -> tuple[Floats, Floats]:
+        """Return all keys and values of a layer, `(1, kv_heads, tokens, head_dim)`."""
+        return self._keys[layer], self._values[layer]
+
+    def copy(self) -> "ConcatenatingCache":
+        """Return a cache of the same rows. They are never written to, so both can hold them."""
+        twin = object.__new__(ConcatenatingCache)
+        twin._keys, twin._values = list(self._keys), list(self._values)
+        return twin
+
     def update(self, layer: int, keys: Floats, values: Floats, *, order: Order) -> CausalView:
         """Append rows; `order` makes no difference, slots and positions are the same here."""
         self._keys[layer] = np.concatenate([self._keys[layer], keys], axis=2)
@@ -97,12 +113,22 @@ class ConcatenatingCache:
         return CausalView(self._keys[layer], self._values[layer], keys.shape[2])
 
 
-def make_cache(shape: Hyperparameters, strategy: Append | Circular) -> KVCache:
+def make_cache(
+    shape: Hyperparameters, strategy: Append | Circular, dtype: str = "float32"
+) -> KVCache:
     """Return a kvring cache for this model."""
     return KVCache(
         layers=shape.layers,
         kv_heads=shape.kv_heads,
         head_dim=shape.head_dim,
+        dtype=dtype,
         layout="BHSD",
         strategy=strategy,
     )
+
+
+def fill(cache: KVCache, source: ConcatenatingCache) -> None:
+    """Give an empty cache the rows of another, rounded to what it stores."""
+    for layer in range(cache.layers):
+        keys, values = (array.astype(cache.dtype) for array in source.rows(layer))
+        cache.update(layer, keys, values)

@@ -6,8 +6,10 @@ the first one again, under a mask built from the plain definition of what a toke
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
+from attention import Attention, NumPyAttention, RepeatingAttention, RingAttention
 from caches import Cache, ConcatenatingCache, Order, make_cache
 from model import Model
 from numpy.typing import NDArray
@@ -21,9 +23,9 @@ from kvring import Append, Circular, KVCache
 STEPS = 40
 WINDOW = 16
 SINK_TOKENS = 4
-LARGEST_DIFFERENCE = 1e-3
-# Two logits closer than this may change places when sums are added up in another order.
-CLEAR_LEAD = 2e-3
+# Sums in another order differ in float32's last digits. Where rows are rounded to fewer digits,
+# such a difference can tip a number to the next one, which is 13 or 16 bits away.
+LARGEST_DIFFERENCE = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
 
 STORY = " there was a wise old wizard named Thorold."
 
@@ -45,7 +47,7 @@ def sliding(position: int) -> set[int]:
 
 @dataclass
 class HistoryView:
-    """The keys and values that came in, and a mask from the definition."""
+    """The keys and values that came in, as float32, and a mask from the definition."""
 
     keys: Floats
     values: Floats
@@ -63,15 +65,27 @@ class HistoryView:
 
 @dataclass
 class FullHistory:
-    """No cache: gives back what comes in, which must be the whole text from position 0."""
+    """No cache: gives back what comes in, which must be the whole text from position 0.
+
+    It comes in `dtype`, so that it is rounded like the rows of the cache that is checked.
+    """
 
     visible: Visible
+    dtype: np.dtype[Any]
     seq_len: int = 0
     nbytes: int = 0
 
-    def update(self, layer: int, keys: Floats, values: Floats, *, order: Order) -> HistoryView:
+    def update(self, layer: int, keys: Any, values: Any, *, order: Order) -> HistoryView:
         """Return the rows just given, and store nothing."""
-        return HistoryView(keys, values, self.visible)
+        return HistoryView(keys.astype(np.float32), values.astype(np.float32), self.visible)
+
+
+@dataclass
+class Setup:
+    """A cache and a way to attend, as they are checked together."""
+
+    cache: Cache
+    attention: Attention
 
 
 def run_checks(model: Model, tokenizer: TextTokenizer) -> None:
@@ -82,30 +96,42 @@ def run_checks(model: Model, tokenizer: TextTokenizer) -> None:
     DemoError
         A check failed: says which mode, at which step, and by how much.
     """
-    append = Append(capacity=100)
     ring = Circular(window=WINDOW, sink_tokens=SINK_TOKENS)
-    rollback = Circular(window=WINDOW, sink_tokens=SINK_TOKENS, rollback_tokens=3)
-
-    def empty(strategy: Append | Circular) -> KVCache:
-        return make_cache(model.shape, strategy)
-
     prompt = tokenizer.encode(PROMPT)
-    whole: dict[str, Cache] = {
-        "append": empty(append),
-        "concatenating": ConcatenatingCache(model.shape),
+
+    def kvring(strategy: Append | Circular, dtype: str = "float32") -> Setup:
+        return Setup(make_cache(model.shape, strategy, dtype), RingAttention())
+
+    def numpy(strategy: Append | Circular) -> Setup:
+        return Setup(make_cache(model.shape, strategy), NumPyAttention())
+
+    append = Append(capacity=100)
+    whole = {
+        "append": numpy(append),
+        "append, attend": kvring(append),
+        "concatenating": Setup(ConcatenatingCache(model.shape), NumPyAttention()),
+        "obvious": Setup(ConcatenatingCache(model.shape), RepeatingAttention()),
     }
     tokens = check_decoding(model, whole, causal, prompt)
     check_story(tokenizer.decode(tokens[len(prompt) :]))
-    wrapping = empty(ring)
-    check_decoding(model, {"circular": wrapping}, sliding, prompt)
-    check_wraps(wrapping)
-    check_chunks(model, "append, in chunks", empty(append), causal, tokens)
-    check_chunks(model, "circular, in chunks", empty(ring), sliding, tokens)
-    check_rollback(model, "circular, rolled back", empty(rollback), tokens)
+    wrapping = {"circular": numpy(ring), "circular, attend": kvring(ring)}
+    check_decoding(model, wrapping, sliding, prompt)
+    for setup in wrapping.values():
+        check_wraps(setup.cache)
+    for dtype in ("float16", "bfloat16"):
+        mode = f"append, attend, {dtype}"
+        check_decoding(model, {mode: kvring(append, dtype)}, causal, prompt)
+        mode = f"circular, attend, {dtype}, in chunks"
+        check_chunks(model, mode, kvring(ring, dtype), sliding, tokens)
+    rollback = Circular(window=WINDOW, sink_tokens=SINK_TOKENS, rollback_tokens=3)
+    for name, made in (("", numpy), (", attend", kvring)):
+        check_chunks(model, f"append{name}, in chunks", made(append), causal, tokens)
+        check_chunks(model, f"circular{name}, in chunks", made(ring), sliding, tokens)
+        check_rollback(model, f"circular{name}, rolled back", made(rollback), tokens)
 
 
 def check_decoding(
-    model: Model, caches: Mapping[str, Cache], visible: Visible, prompt: list[int]
+    model: Model, setups: Mapping[str, Setup], visible: Visible, prompt: list[int]
 ) -> list[int]:
     """Generate greedily, and at every step recompute the whole text without a cache.
 
@@ -113,8 +139,8 @@ def check_decoding(
     ----------
     model : Model
         The model.
-    caches : mapping
-        Empty caches that all must give what `visible` allows, by the mode they stand for.
+    setups : mapping
+        Empty caches of one dtype that all must give what `visible` allows, by their modes.
     visible : callable
         What a token may attend to.
     prompt : list of int
@@ -126,15 +152,17 @@ def check_decoding(
         The prompt and the tokens generated.
     """
     token_ids = list(prompt)
-    largest = dict.fromkeys(caches, 0.0)
-    for cache in caches.values():
-        model.forward(prompt[:-1], cache)
-    with progress_bar(f"checking {' and '.join(caches)}", STEPS, "steps") as progress:
+    largest = dict.fromkeys(setups, 0.0)
+    dtype = next(iter(setups.values())).cache.dtype
+    for setup in setups.values():
+        model.forward(prompt[:-1], setup.cache, setup.attention)
+    with progress_bar(f"checking {' and '.join(setups)}", STEPS, "steps") as progress:
         for step in range(1, STEPS + 1):
-            expected = model.logits(model.forward(token_ids, FullHistory(visible))[-1:])[0]
-            for mode, cache in caches.items():
-                logits = model.logits(model.forward(token_ids[-1:], cache))[0]
-                difference = compare_logits(mode, f"step {step}", logits, expected)
+            history = FullHistory(visible, dtype)
+            expected = model.logits(model.forward(token_ids, history)[-1:])[0]
+            for mode, setup in setups.items():
+                logits = model.logits(model.forward(token_ids[-1:], setup.cache, setup.attention))
+                difference = compare_logits(mode, f"step {step}", logits[0], expected, dtype)
                 largest[mode] = max(largest[mode], difference)
             token_ids.append(int(np.argmax(expected)))
             progress.update()
@@ -150,7 +178,7 @@ def check_story(text: str) -> None:
     print(f"check: the story begins {STORY!r}")
 
 
-def check_wraps(ring: KVCache) -> None:
+def check_wraps(ring: Cache) -> None:
     """Check that the ring went round at least twice; a check that never wraps proves little."""
     laps = (ring.seq_len - SINK_TOKENS - 1) // WINDOW
     if laps < 2:
@@ -159,57 +187,64 @@ def check_wraps(ring: KVCache) -> None:
 
 
 def check_chunks(
-    model: Model, mode: str, cache: Cache, visible: Visible, tokens: list[int]
+    model: Model, mode: str, setup: Setup, visible: Visible, tokens: list[int]
 ) -> None:
     """Check every token of a text that comes in chunks, the first longer than the window."""
     parts, start = [], 0
     for chunk_tokens in (20, 7, 1, len(tokens)):
-        parts.append(model.forward(tokens[start : start + chunk_tokens], cache))
+        chunk = tokens[start : start + chunk_tokens]
+        parts.append(model.forward(chunk, setup.cache, setup.attention))
         start += chunk_tokens
-    compare_text(model, mode, np.concatenate(parts), visible, tokens)
+    compare_text(
+        model, mode, np.concatenate(parts), FullHistory(visible, setup.cache.dtype), tokens
+    )
 
 
-def check_rollback(model: Model, mode: str, ring: KVCache, tokens: list[int]) -> None:
+def check_rollback(model: Model, mode: str, setup: Setup, tokens: list[int]) -> None:
     """Check a ring that takes three wrong tokens after every few right ones, and drops them.
 
     Rows that may be dropped again lie in the ring beside the window, and dropped ones leave dead
     slots, so here even a single token needs the mask.
     """
     parts, start = [], 0
+    ring = cast("KVCache", setup.cache)
     while start < len(tokens):
         chunk = tokens[start : start + 1 + start % 3]
-        parts.append(model.forward(chunk, ring))
+        parts.append(model.forward(chunk, ring, setup.attention))
         start += len(chunk)
-        model.forward(tokens[:3], ring)
+        model.forward(tokens[:3], ring, setup.attention)
         ring.truncate(start)
-    compare_text(model, mode, np.concatenate(parts), sliding, tokens)
+    compare_text(model, mode, np.concatenate(parts), FullHistory(sliding, ring.dtype), tokens)
 
 
 def compare_text(
-    model: Model, mode: str, hidden: Floats, visible: Visible, tokens: list[int]
+    model: Model, mode: str, hidden: Floats, history: FullHistory, tokens: list[int]
 ) -> None:
     """Compare the logits of every token of a text with those of the full history."""
-    expected = model.logits(model.forward(tokens, FullHistory(visible)))
+    expected = model.logits(model.forward(tokens, history))
     differences = [
-        compare_logits(mode, f"position {position}", logits, expected[position])
+        compare_logits(mode, f"position {position}", logits, expected[position], history.dtype)
         for position, logits in enumerate(model.logits(hidden))
     ]
     report(mode, f"{len(tokens)} positions equal the full history", max(differences))
 
 
-def compare_logits(mode: str, place: str, logits: Floats, expected: Floats) -> float:
+def compare_logits(
+    mode: str, place: str, logits: Floats, expected: Floats, dtype: np.dtype[Any]
+) -> float:
     """Return the largest difference of two rows of logits, or raise if they do not agree."""
     if logits.dtype != np.float32:
         raise DemoError(f"check failed: {mode}, {place}: float32 became {logits.dtype} on the way")
-    difference = float(np.abs(logits - expected).max())
-    if not difference <= LARGEST_DIFFERENCE:  # written so that NaN fails too
-        allowed = f"at most {LARGEST_DIFFERENCE} is allowed"
+    difference, most = float(np.abs(logits - expected).max()), LARGEST_DIFFERENCE[dtype.name]
+    if not difference <= most:  # written so that NaN fails too
         raise DemoError(
-            f"check failed: {mode}, {place}: logits differ by {difference:g}; {allowed}"
+            f"check failed: {mode}, {place}: logits differ by {difference:g}; at most {most} is"
+            " allowed"
         )
     second, best = np.partition(expected, -2)[-2:]
     got_token, token = int(np.argmax(logits)), int(np.argmax(expected))
-    if best - second > CLEAR_LEAD and got_token != token:
+    # Two logits closer than that may change places.
+    if best - second > 2 * most and got_token != token:
         raise DemoError(f"check failed: {mode}, {place}: greedy token {got_token}, not {token}")
     return difference
 

@@ -1,4 +1,4 @@
-"""Three caches generate side by side, and a table says what each of them cost."""
+"""Caches and ways to attend generate side by side, and a table says what each of them cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,12 +6,13 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
+from attention import Attention
 from caches import Cache
-from model import Model, Timings, prefill
+from model import Model, Timings
 
 HEADER = (
-    "                                cache ms   attention ms                      first token\n"
-    "cache               tokens/s   per token      per token      cache bytes    that differs"
+    "                                        cache ms  attention ms                   first token\n"
+    "                            tokens/s   per token     per token    cache bytes   that differs"
 )
 
 
@@ -25,6 +26,8 @@ class Contestant:
         What the table calls it.
     cache : Cache
         The cache.
+    attention : Attention
+        How the model looks at its rows.
     next_token : int
         The token that the next step feeds.
     token_ids : list of int
@@ -35,6 +38,7 @@ class Contestant:
 
     name: str
     cache: Cache
+    attention: Attention
     next_token: int = 0
     token_ids: list[int] = field(default_factory=list)
     finished: bool = False
@@ -45,7 +49,7 @@ class Contestant:
         """Generate one token: the likeliest."""
         timings = Timings()
         started = perf_counter()
-        hidden = model.forward([self.next_token], self.cache, timings)
+        hidden = model.forward([self.next_token], self.cache, self.attention, timings)
         self.next_token = int(np.argmax(model.logits(hidden)[-1]))
         self.step_seconds.append(perf_counter() - started)
         self.timings.append(timings)
@@ -58,9 +62,9 @@ class Contestant:
         attention_ms = median(timings.attention_seconds for timings in self.timings) * 1e3
         differs = first_difference(self.token_ids, rival.token_ids)
         return (
-            f"{self.name:18}{1 / median(self.step_seconds):10.1f}{cache_ms:12.3f}"
-            f"{attention_ms:15.3f}{self.cache.nbytes:17,}"
-            f"{'-' if differs is None else differs:>16}"
+            f"{self.name:26}{1 / median(self.step_seconds):10.1f}{cache_ms:12.3f}"
+            f"{attention_ms:14.3f}{self.cache.nbytes:15,}"
+            f"{'-' if differs is None else differs:>15}"
         )
 
 
@@ -78,18 +82,6 @@ def first_difference(ours: list[int], theirs: list[int]) -> int | None:
         if ours[number : number + 1] != theirs[number : number + 1]:
             return number + 1
     return None
-
-
-def prefill_all(contestants: list[Contestant], model: Model, prompt: list[int]) -> list[float]:
-    """Bring every cache to the last token of the prompt; return the seconds each one took."""
-    seconds = []
-    for contestant in contestants:
-        started = perf_counter()
-        prefill(model, contestant.cache, prompt[:-1], f"prefill, {contestant.name}")
-        seconds.append(perf_counter() - started)
-        # The last token of the prompt is the first one to be decoded.
-        contestant.next_token = prompt[-1]
-    return seconds
 
 
 def take_turns(
@@ -129,3 +121,9 @@ def take_turns(
 def table(contestants: list[Contestant], rival: Contestant) -> str:
     """Return the table of all contestants as text, at most 100 characters wide."""
     return "\n".join([HEADER, *(contestant.table_row(rival) for contestant in contestants)])
+
+
+def times_as_fast(fast: Contestant, slow: Contestant) -> float:
+    """Return how many times as many tokens `fast` made in the same time: the median over turns."""
+    pairs = zip(slow.step_seconds, fast.step_seconds, strict=False)
+    return median(theirs / ours for theirs, ours in pairs)

@@ -5,10 +5,11 @@ import textwrap
 from pydoc_data import topics
 from time import perf_counter
 
-from caches import ConcatenatingCache, make_cache
+from attention import NumPyAttention, RepeatingAttention, RingAttention
+from caches import ConcatenatingCache, fill, make_cache
 from check import run_checks
-from compare import Contestant, first_difference, prefill_all, table, take_turns
-from model import CHUNK_TOKENS, Model
+from compare import Contestant, first_difference, table, take_turns, times_as_fast
+from model import CHUNK_TOKENS, Model, prefill
 from options import Options
 from picture import WIDTH, draw_ring
 from terminal import DemoError, progress_bar
@@ -53,28 +54,63 @@ def warm_up() -> None:
             progress.total = total
             progress.update(done - progress.n)
 
-        kvring.warm_up("float32", progress=show)
+        kvring.warm_up("float32", "float16", "bfloat16", attention=True, progress=show)
 
 
 def compare_caches(
     options: Options, model: Model, tokenizer: TextTokenizer, prompt: list[int]
 ) -> None:
-    """Generate text with three caches, and print it and what each of them cost."""
-    append = make_cache(model.shape, Append(capacity=len(prompt) + options.tokens))
-    ring = make_cache(model.shape, Circular(window=options.window, sink_tokens=options.sink_tokens))
-    contestants = [
-        Contestant("kvring append", append),
-        Contestant("kvring circular", ring),
-        Contestant("concatenating", ConcatenatingCache(model.shape)),
-    ]
-    prefill_seconds = prefill_all(contestants, model, prompt)
+    """Generate text with all contestants, and print it and what each of them cost."""
+    contestants, prefill_seconds = make_contestants(options, model, prompt)
     print_text(contestants, model, tokenizer, prompt, options)
     print_other_text(contestants, tokenizer)
     print()
-    print(table(contestants, rival=contestants[-1]))
+    obvious, plain, _, attending, *_, circular = contestants
+    print(table(contestants, rival=obvious))
+    for rival in (obvious, plain):
+        ratio = times_as_fast(attending, rival)
+        print(f"{attending.name}: {ratio:.2f} times as many tokens as {rival.name}")
     print_notes(contestants, prefill_seconds, len(prompt))
-    print_stats({"append": append, "circular": ring})
-    print_ring(ring, options)
+    rings = {c.name: c.cache for c in contestants if isinstance(c.cache, KVCache)}
+    print_stats(rings)
+    print_ring(rings[circular.name], options)
+
+
+def make_contestants(
+    options: Options, model: Model, prompt: list[int]
+) -> tuple[list[Contestant], dict[str, float]]:
+    """Return the contestants, at the last token of the prompt, and how long the prefills took.
+
+    Caches that hold all rows get those of one prefill, each in its own dtype. The ring has its
+    own: from the second layer on its rows are those of a model that has forgotten.
+    """
+    started = perf_counter()
+    full = ConcatenatingCache(model.shape)
+    prefill(model, full, prompt[:-1], "prefill, full history")
+    seconds = {"full history": perf_counter() - started}
+    contestants = [
+        Contestant("obvious", full.copy(), RepeatingAttention()),
+        Contestant("best plain NumPy", full, NumPyAttention()),
+    ]
+    capacity = len(prompt) + options.tokens
+    for name, attention, dtype in (
+        ("kvring, that attention", NumPyAttention(), "float32"),
+        ("kvring, attend", RingAttention(), "float32"),
+        ("kvring, attend, float16", RingAttention(), "float16"),
+        ("kvring, attend, bfloat16", RingAttention(), "bfloat16"),
+    ):
+        cache = make_cache(model.shape, Append(capacity), dtype)
+        fill(cache, full)
+        contestants.append(Contestant(name, cache, attention))
+    started = perf_counter()
+    ring = make_cache(model.shape, Circular(window=options.window, sink_tokens=options.sink_tokens))
+    prefill(model, ring, prompt[:-1], "prefill, circular")
+    seconds["circular"] = perf_counter() - started
+    contestants.append(Contestant("kvring circular, attend", ring, RingAttention()))
+    for contestant in contestants:
+        # The last token of the prompt is the first one to be decoded.
+        contestant.next_token = prompt[-1]
+    return contestants, seconds
 
 
 def make_prompt(options: Options, tokenizer: TextTokenizer) -> list[int]:
@@ -112,7 +148,8 @@ def print_text(
 ) -> None:
     """Generate with all contestants and print the first one's text as it comes."""
     names = ", ".join(contestant.name for contestant in contestants)
-    print(f"{names} take turns, token by token; this is the text of {contestants[0].name}:\n")
+    turns = f"{names} take turns, token by token; this is the text of {contestants[0].name}:"
+    print(textwrap.fill(turns, WIDTH) + "\n")
     if options.context is None:
         print(options.prompt, end="\n" if options.chat else "", flush=True)
     else:
@@ -140,18 +177,15 @@ def print_other_text(contestants: list[Contestant], tokenizer: TextTokenizer) ->
 
 
 def print_notes(
-    contestants: list[Contestant], prefill_seconds: list[float], prompt_tokens: int
+    contestants: list[Contestant], prefill_seconds: dict[str, float], prompt_tokens: int
 ) -> None:
     """Print how the table came about, and the prefill where it took a noticeable time."""
     steps = max(len(contestant.token_ids) for contestant in contestants)
-    print(
-        f"\nMedians of {steps} tokens. The cache column is all layers: store the new row, get the"
-    )
-    print("views, make the mask. The rest of a token's time is the model's own matrix products,")
-    print(f"with {' '.join(thread_settings())}.")
+    print(f"\nMedians of {steps} tokens. The cache column is all layers: store the new row and get")
+    print("the views. The rest of a token's time is the model's own matrix products, with")
+    print(f"{' '.join(thread_settings())}.")
     if prompt_tokens > CHUNK_TOKENS:
-        times = zip(contestants, prefill_seconds, strict=True)
-        each = ", ".join(f"{contestant.name} {seconds:.1f} s" for contestant, seconds in times)
+        each = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in prefill_seconds.items())
         print(f"Prefill of {prompt_tokens - 1} tokens, {CHUNK_TOKENS} at a time: {each}.")
 
 
@@ -166,7 +200,7 @@ def print_stats(caches: dict[str, KVCache]) -> None:
     for name, cache in caches.items():
         stats = cache.stats
         print(
-            f"kvring {name} stats: {stats.rows_gathered} rows gathered, "
+            f"{name}: {stats.rows_gathered} rows gathered, "
             f"{stats.rows_assembled} assembled (for prompt chunks that overwrite older rows)"
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+from attention import Attention, NumPyAttention
 from caches import Cache
 from numpy.typing import NDArray
 from terminal import progress_bar
@@ -41,7 +42,13 @@ class Model:
         self.weights = weights
         self.rotations = rope_rotations(shape)
 
-    def forward(self, token_ids: list[int], cache: Cache, timings: Timings | None = None) -> Floats:
+    def forward(
+        self,
+        token_ids: list[int],
+        cache: Cache,
+        attention: Attention | None = None,
+        timings: Timings | None = None,
+    ) -> Floats:
         """Run new tokens through all layers and store their keys and values in the cache.
 
         Parameters
@@ -50,6 +57,8 @@ class Model:
             The tokens that follow those in the cache.
         cache : Cache
             What the model has seen so far.
+        attention : Attention, optional
+            How it looks at that; NumPy's best way if not given.
         timings : Timings, optional
             Where the time spent is added.
 
@@ -58,32 +67,32 @@ class Model:
         ndarray
             The last hidden state of each token, normed, `(tokens, d_model)`.
         """
+        attention = attention or NumPyAttention()
         timings = timings or Timings()
         # Read before the first update: it is the position of the first new token.
         first_position = cache.seq_len
         rotations = self.rotations[first_position : first_position + len(token_ids)]
         hidden = self.weights.embedding[token_ids]
         for layer, weights in enumerate(self.weights.layers):
-            queries, keys, values = self._project(weights, hidden, rotations)
+            queries, keys, values = self.project(weights, hidden, rotations)
             started = perf_counter()
-            view = cache.update(layer, keys, values, order="physical")
-            all_keys, all_values = view
+            stored = (array.astype(cache.dtype, copy=False) for array in (keys, values))
+            view = cache.update(layer, *stored, order="physical")
+            updated = perf_counter()
             if layer == 0:
-                # A mask depends on positions alone, and all layers hold the same positions.
-                mask = useful_mask(view.mask())
-            stored = perf_counter()
-            attended = attend(queries, all_keys[0], all_values[0], mask)
-            timings.cache_seconds += stored - started
-            timings.attention_seconds += perf_counter() - stored
+                attention.begin(view)
+            attended = attention(queries, view)
+            timings.cache_seconds += updated - started
+            timings.attention_seconds += perf_counter() - updated
             hidden = hidden + attended @ weights.attention_output.T
-            hidden = hidden + self._feed_forward(weights, hidden)
+            hidden = hidden + self.feed_forward(weights, hidden)
         return rms_norm(hidden, self.weights.output_norm, self.shape.norm_epsilon)
 
     def logits(self, hidden: Floats) -> Floats:
         """Return the score of every next token, `(tokens, vocabulary)`."""
         return hidden @ self.weights.embedding.T
 
-    def _project(
+    def project(
         self, weights: LayerWeights, hidden: Floats, rotations: NDArray[np.complex64]
     ) -> tuple[Floats, Floats, Floats]:
         """Return queries `(query_heads, tokens, head_dim)`, and keys and values for the cache.
@@ -99,7 +108,7 @@ class Model:
         values = by_head[:, first_value_head:].swapaxes(0, 1)
         return rotated[: shape.query_heads], rotated[None, shape.query_heads :], values[None]
 
-    def _feed_forward(self, weights: LayerWeights, hidden: Floats) -> Floats:
+    def feed_forward(self, weights: LayerWeights, hidden: Floats) -> Floats:
         """Return SwiGLU's output, `(tokens, d_model)`."""
         normed = rms_norm(hidden, weights.feed_forward_norm, self.shape.norm_epsilon)
         gate, up = np.split(normed @ weights.gate_up.T, 2, axis=-1)
@@ -115,46 +124,6 @@ def prefill(model: Model, cache: Cache, token_ids: list[int], job: str) -> None:
             chunk = token_ids[start : start + CHUNK_TOKENS]
             model.forward(chunk, cache)
             progress.update(len(chunk))
-
-
-def attend(queries: Floats, keys: Floats, values: Floats, mask: NDArray[np.bool_] | None) -> Floats:
-    """Return softmax(queries keys^T / sqrt(head_dim)) values, for all heads side by side.
-
-    Query heads that share a KV head stand below each other in one matrix, so that each KV head
-    takes one product for its keys and one for its values, and neither is ever repeated.
-
-    Parameters
-    ----------
-    queries : ndarray
-        `(query_heads, tokens, head_dim)`. Query head h reads KV head h // group.
-    keys, values : ndarray
-        `(kv_heads, rows, head_dim)`, in any order of rows. Rows that nobody may attend to still
-        enter the products with weight 0, so they must hold finite numbers.
-    mask : ndarray or None
-        `(tokens, rows)`, True = may attend; None when every token may attend to every row.
-
-    Returns
-    -------
-    ndarray
-        `(tokens, query_heads * head_dim)`.
-    """
-    query_heads, tokens, head_dim = queries.shape
-    kv_heads, rows, _ = keys.shape
-    stacked = queries.reshape(kv_heads, -1, head_dim) * head_dim**-0.5
-    scores = stacked @ keys.swapaxes(1, 2)
-    if mask is not None:
-        by_head = scores.reshape(query_heads, tokens, rows)
-        np.copyto(by_head, -np.inf, where=~mask)
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    totals = scores.sum(axis=-1, keepdims=True)
-    attended: Floats = (scores @ values) / totals
-    return attended.reshape(query_heads, tokens, head_dim).swapaxes(0, 1).reshape(tokens, -1)
-
-
-def useful_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Return None for a mask that hides nothing, as for one new token in a full ring."""
-    return None if mask.all() else mask
 
 
 def rms_norm(x: Floats, scale: Floats, epsilon: float) -> Floats:
