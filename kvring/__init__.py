@@ -12,54 +12,85 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .attending import attend
     from .cache import KVCache
     from .config import Append, Circular, Replace
     from .errors import (
+        BudgetError,
         CapacityError,
         ConfigError,
         DTypeError,
         EvictedError,
         KVRingError,
         LayerError,
+        LeaseError,
+        LockError,
+        PolicyError,
         PositionError,
         ShapeError,
+        SnapshotError,
         StaleViewError,
     )
+    from .eviction import FIFO, LRU, EvictionPolicy, HeavyHitter
     from .facts import Stats
+    from .merge import merge_attention
+    from .pool import CachePool
+    from .pool_facts import PoolEvent, PoolStats, SequenceInfo
     from .ring import RingBuffer
     from .view import KVView
     from .warm import warm_up
 
 __all__ = [
+    "FIFO",
+    "LRU",
     "Append",
+    "BudgetError",
+    "CachePool",
     "CapacityError",
     "Circular",
     "ConfigError",
     "DTypeError",
     "EvictedError",
+    "EvictionPolicy",
+    "HeavyHitter",
     "KVCache",
     "KVRingError",
     "KVView",
     "LayerError",
+    "LeaseError",
+    "LockError",
+    "PolicyError",
+    "PoolEvent",
+    "PoolStats",
     "PositionError",
     "Replace",
     "RingBuffer",
+    "SequenceInfo",
     "ShapeError",
+    "SnapshotError",
     "StaleViewError",
     "Stats",
     "__version__",
+    "attend",
+    "merge_attention",
     "warm_up",
 ]
 
 # Where each public name lives. They load on first use (PEP 562): `import kvring` and the oracle
 # must not pull in Numba, which takes longer to load than everything else together.
 _HOMES = {
+    "CachePool": "pool",
     "KVCache": "cache",
     "KVView": "view",
     "RingBuffer": "ring",
     "Stats": "facts",
+    "attend": "attending",  # a module of the same name would take its place
+    "merge_attention": "merge",
     "warm_up": "warm",
-} | dict.fromkeys(("Append", "Circular", "Replace"), "config")
+}
+_HOMES |= dict.fromkeys(("Append", "Circular", "Replace"), "config")
+_HOMES |= dict.fromkeys(("PoolEvent", "PoolStats", "SequenceInfo"), "pool_facts")
+_HOMES |= dict.fromkeys(("FIFO", "LRU", "HeavyHitter", "EvictionPolicy"), "eviction")
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,9 @@ Options, each with its reason:
   checked above the kernels.
 - ``cache`` on disk, under a name that holds whatever Numba's own key leaves out.
 - never ``parallel``: its default threading layer ends the process when two threads enter it.
-- never ``fastmath``: bytes are sacred.
+- no ``fastmath`` for kernels that move: bytes are sacred. Those that add up (`reassociates`) may
+  sum in another order and fuse a product with a sum, which is what lets LLVM use vectors. No flag
+  assumes that there are no NaN, infinities or signed zeros.
 
 A compiled kernel is called through its entry point, without the dispatcher that looks at the type
 of every argument (600 ns, more than the copy itself). The entry point looks at item sizes alone,
@@ -38,27 +40,63 @@ from ._version import __version__
 
 __all__ = [
     "Kernel",
+    "adding_helper",
+    "by_row",
+    "cache_folder",
     "compiled",
+    "float64",
     "helper",
     "int64",
+    "int64_pairs",
     "int64s",
     "move_bytes",
+    "on_disk",
     "rows_at",
     "source_rows",
+    "weights",
     "word_bytes",
 ]
 
 _settings: Any = numba.config  # from the environment, NUMBA_...
 
-_SOURCE = crc32(Path(__file__).read_bytes()) if Path(__file__).exists() else 0
+# Numba's key knows the file of a kernel, not those of the functions that it calls.
+_SOURCES = [
+    Path(__file__).with_name(name)
+    for name in (
+        "_jit.py",
+        "_jit_floats.py",
+        "attention.py",
+        "kernels.py",
+        "kernels_apart.py",
+        "kernels_weights.py",
+        "tiles.py",
+    )
+]
+_SOURCE = crc32(b"".join(path.read_bytes() for path in _SOURCES if path.exists()))
+
+_ADDING_UP = {"reassoc", "contract"}
 
 Kernel: TypeAlias = Callable[..., int]
 
 # Functions that kernels call. Plain Python where jit is off, inlined by LLVM where it is on.
 helper = register_jitable
+# The same for kernels that add up: what is inlined keeps the options it was written with.
+adding_helper = register_jitable(fastmath=_ADDING_UP, forceinline=True)
 
 int64 = types.int64
 int64s = types.Array(types.int64, 1, "C")
+int64_pairs = types.Array(types.int64, 2, "C")
+float64 = types.float64
+
+
+def weights(name: str) -> types.Type:
+    """The type of attention weights, or of the words they are made of: 4-D, contiguous."""
+    return types.Array(getattr(types, name), 4, "C", readonly=True)
+
+
+def by_row(name: str) -> types.Type:
+    """The type of what weights come to, ``(batch, rows)``."""
+    return types.Array(getattr(types, name), 2, "C")
 
 
 def source_rows(word_bytes: int) -> types.Type:
@@ -83,10 +121,11 @@ def _word_bytes(array):  # type: ignore[no-untyped-def]  # Numba compares the tw
     return lambda array: width
 
 
-def rows_at(address: int, shape: tuple[int, int, int, int], like: NDArray[Any]) -> NDArray[Any]:
-    """The contiguous array of `shape` at an address, its elements as wide as those of `like`.
+def rows_at(address: int, shape: tuple[int, ...], like: NDArray[Any]) -> NDArray[Any]:
+    """The contiguous array of `shape` at an address, its elements like those of `like`.
 
-    Unpacking an array argument costs a kernel 35 ns, an address in a block it has already 2.
+    Unpacking an array argument costs a kernel 35 ns, an address in a block it has already 2. Nor
+    are references counted, which an array in a tuple costs an atomic operation at every use.
     """
     memory: Any = ctypes.c_char * (like.itemsize * int(np.prod(shape)))
     return np.frombuffer(memory.from_address(int(address)), dtype=like.dtype).reshape(shape)
@@ -138,6 +177,7 @@ def compiled(
     *,
     releases_gil: bool,
     works: Callable[[Kernel], bool],
+    reassociates: bool = False,
 ) -> Kernel:
     """`function` as machine code for one tuple of argument types.
 
@@ -149,6 +189,8 @@ def compiled(
         The one signature there will be: nothing compiles in the middle of a decode loop.
     releases_gil : bool
         Whether other Python threads run while the kernel does.
+    reassociates : bool
+        Whether sums may be taken in another order.
     works : callable
         Tries a kernel on small arrays; an entry point that fails gives way to the dispatcher.
 
@@ -159,32 +201,60 @@ def compiled(
     """
     if _settings.DISABLE_JIT:
         return _on_words(function, arguments)
-    dispatcher = _dispatcher(function, types.int64(*arguments), releases_gil)
+    options = _options(releases_gil, reassociates)
+    dispatcher = _dispatcher(function, types.int64(*arguments), options)
     entry: Kernel = next(iter(dispatcher.overloads.values())).entry_point
     return entry if works(entry) else _on_words(dispatcher, arguments)
 
 
-def _dispatcher(function: Callable[..., int], signature: Any, releases_gil: bool) -> Any:
+def on_disk(
+    function: Callable[..., int],
+    arguments: tuple[types.Type, ...],
+    *,
+    releases_gil: bool,
+    reassociates: bool = False,
+    **_: object,
+) -> bool:
+    """Whether `compiled`, called like this, would find the machine code in the disk cache."""
+    folder, options = cache_folder(function), _options(releases_gil, reassociates)
+    twin = _renamed(function, types.int64(*arguments), options)
+    return folder is not None and any(folder.glob(f"*{twin.__qualname__}-*.nbi"))
+
+
+def cache_folder(function: Callable[..., int]) -> Path | None:
+    """Where Numba keeps the machine code of a kernel; None where it keeps none."""
+    try:
+        dispatcher: Any = numba.njit(cache=True)(function)
+        return Path(dispatcher._cache.cache_path)
+    except Exception:  # without jit, without a folder to write to, ...
+        return None
+
+
+def _options(releases_gil: bool, reassociates: bool) -> dict[str, Any]:
+    return {"nogil": releases_gil} | ({"fastmath": _ADDING_UP} if reassociates else {})
+
+
+def _dispatcher(function: Callable[..., int], signature: Any, options: dict[str, Any]) -> Any:
     """Numba's compiled function. An error of the kernel itself comes up here, without the cache."""
-    twin = _renamed(function, signature, releases_gil)
-    found = _cached(twin, signature, releases_gil)
-    return found if found is not None else numba.njit(signature, nogil=releases_gil)(twin)
+    twin = _renamed(function, signature, options)
+    found = _cached(twin, signature, options)
+    return found if found is not None else numba.njit(signature, **options)(twin)
 
 
-def _cached(function: Callable[..., int], signature: Any, releases_gil: bool) -> Any:
+def _cached(function: Callable[..., int], signature: Any, options: dict[str, Any]) -> Any:
     """Compile with the disk cache; None where that cannot be had.
 
     No folder to write to, a full disk, a file cut short: Numba raises something different for
     each, and none of them is a reason not to run. A damaged cache is emptied and tried once more.
     """
     try:
-        dispatcher = numba.njit(nogil=releases_gil, cache=True)(function)
+        dispatcher = numba.njit(cache=True, **options)(function)
     except Exception:
         return None
     for emptied in (False, True):
         try:
             if emptied:
-                dispatcher._cache.flush()  # type: ignore[attr-defined]
+                dispatcher._cache.flush()
             dispatcher.compile(signature)
             return dispatcher
         except Exception:
@@ -193,7 +263,7 @@ def _cached(function: Callable[..., int], signature: Any, releases_gil: bool) ->
 
 
 def _renamed(
-    function: Callable[..., int], signature: Any, releases_gil: bool
+    function: Callable[..., int], signature: Any, options: dict[str, Any]
 ) -> Callable[..., int]:
     """A copy whose name, and so its cache file, tells apart all that Numba's key leaves out.
 
@@ -205,11 +275,16 @@ def _renamed(
     assert isinstance(function, python_types.FunctionType)
     twin = python_types.FunctionType(function.__code__, function.__globals__, function.__name__)
     cpu = llvmlite.binding.get_host_cpu_name()
-    build = (__version__, _SOURCE, cpu, _settings.BOUNDSCHECK, releases_gil, signature)
+    build = (__version__, _SOURCE, cpu, _settings.BOUNDSCHECK, _told(options), signature)
     twin.__qualname__ = f"{function.__name__}_{crc32(repr(build).encode()):08x}"
     twin.__module__ = function.__module__
     twin.__doc__ = function.__doc__
     return twin
+
+
+def _told(options: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Options in an order that does not change from run to run, as that of a set does."""
+    return sorted((k, sorted(v) if isinstance(v, set) else v) for k, v in options.items())
 
 
 def _on_words(function: Callable[..., int], arguments: tuple[types.Type, ...]) -> Kernel:
@@ -217,6 +292,8 @@ def _on_words(function: Callable[..., int], arguments: tuple[types.Type, ...]) -
     words = [getattr(np, str(a.dtype)) if isinstance(a, types.Array) else None for a in arguments]
 
     def kernel(*args: Any) -> int:
-        return function(*[a if w is None else a.view(w) for a, w in zip(args, words, strict=True)])
+        with np.errstate(all="ignore"):  # machine code warns of nothing either
+            given = zip(args, words, strict=True)
+            return function(*[a if w is None else a.view(w) for a, w in given])
 
     return kernel

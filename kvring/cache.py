@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
 
-from .checks import checked_layer, checked_order, checked_tokens
-from .config import CacheConfig, Mode, checked_bool
-from .errors import CapacityError
+from .careful import CarefulCache
+from .checks import checked_layer, checked_order
+from .config import CacheConfig, Mode
+from .errors import CapacityError, PolicyError
 from .kernels import TICKET
+from .options import checked_bool
 from .plan import Move
+from .ragged import RIGHT, Padding
 from .ring import RingBuffer
-from .rows import ORDERS, PHYSICAL, TEMPORAL, Order
-from .steps import Steps, write_rows
-from .strategy import strategy_for
-from .total import what_total_means
+from .rows import PHYSICAL, TEMPORAL, Order
+from .steps import Steps, steps_for
 from .view import KVView, make_view
-from .whole import WholeCache
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -37,7 +37,7 @@ class UnlikeError(Exception):
     """Not the call that the fast path is for."""
 
 
-class KVCache(WholeCache):
+class KVCache(CarefulCache):
     """Keys and values of all layers of a transformer, in preallocated ring buffers.
 
     Parameters
@@ -113,13 +113,9 @@ class KVCache(WholeCache):
 
     def _build(self, config: CacheConfig, huge_pages: bool) -> None:
         steps: dict[Mode, Steps] = {}
-        for layer in config.layers:
-            if layer.strategy not in steps:
-                strategy = strategy_for(layer.strategy)
-                steps[layer.strategy] = Steps(strategy, strategy.start())
         self.config = config
         self._huge_pages = huge_pages
-        self._steps = tuple(steps[layer.strategy] for layer in config.layers)
+        self._steps = tuple(steps_for(of.strategy, config.batch, steps) for of in config.layers)
         self._strategies = tuple(step.strategy for step in self._steps)
         # One list for all layers: truncate and reset swap all states in a single assignment.
         self._ledger: list[Move] = [step.look for step in self._steps]
@@ -138,10 +134,8 @@ class KVCache(WholeCache):
             )
             for number, (layer, step) in enumerate(zip(config.layers, self._steps, strict=True))
         )
-        self._layers = tuple(
-            (ring, steps, ring.lock, ring._written)
-            for ring, steps in zip(self.rings, self._steps, strict=True)
-        )
+        self._begin_sharing()
+        self._follow_rings()
 
     def update(
         self,
@@ -150,6 +144,8 @@ class KVCache(WholeCache):
         values: NDArray[Any],
         *,
         seq_len: int | None = None,
+        token_counts: Iterable[int] | None = None,
+        padding: Padding = "right",
         order: Order = "temporal",
     ) -> KVView:
         """Store new tokens of one layer and show what their queries may attend to.
@@ -165,6 +161,11 @@ class KVCache(WholeCache):
         seq_len : int, optional, tokens
             The total that the sequence shall have. Then K and V may be the full history or the new
             rows alone, and with no rows a smaller total truncates all layers.
+        token_counts : list of int, optional, tokens
+            How many of the tokens are real in each batch row; the others are padding, which is
+            neither read nor stored. Not together with `seq_len`.
+        padding : {"right", "left"}, optional
+            At which end of the token axis padding stands.
         order : {"temporal", "physical"}, optional
             Oldest row first, or slot order in a single zero-copy piece.
 
@@ -189,12 +190,12 @@ class KVCache(WholeCache):
         longer than ``rollback_tokens + 1`` on a full ring also copies its window. Threads: atomic
         per layer; updates of different layers run in parallel.
         """
-        if seq_len is not None:
-            return self._update_to_total(layer, keys, values, seq_len, order)
+        if seq_len is not None or token_counts is not None or padding is not RIGHT:
+            return self._update_other(layer, keys, values, seq_len, token_counts, padding, order)
         try:
-            if layer.__class__ is not int or layer < 0:
+            if layer.__class__ is not int or (tied := self._layers.get(layer)) is None:
                 raise UnlikeError
-            ring, steps, lock, written = self._layers[layer]
+            ring, steps, lock, written, readers = tied
             if not (
                 keys.__class__ is ndarray is values.__class__  # a subclass may lie about the rest
                 and keys.ndim == 4 == values.ndim
@@ -202,15 +203,15 @@ class KVCache(WholeCache):
             ):
                 raise UnlikeError
             if order is not PHYSICAL and order is not TEMPORAL:
-                order = ORDERS[order]
+                order = checked_order(order)
             with lock:
                 last = self._ledger[layer]
-                if last.ticket != written[TICKET] and last.count:  # published, not carried out
+                if readers or (last.ticket != written[TICKET] and last.count):  # not carried out
                     raise UnlikeError
                 plan = steps.plan
                 if plan.before is not last.after:
                     plan = steps.plan_for(last.after, 1)
-                if plan.assembled:
+                if plan.needs_care:
                     raise UnlikeError
                 self._ledger[layer] = plan
                 if plan.count == 1:
@@ -226,7 +227,7 @@ class KVCache(WholeCache):
             view._plan = plan
             view._order = order
             return view
-        except (UnlikeError, LookupError, TypeError, CapacityError):
+        except (UnlikeError, CapacityError, PolicyError):  # no class that signal handlers raise
             pass
         return self._update_carefully(layer, keys, values, order)
 
@@ -254,40 +255,7 @@ class KVCache(WholeCache):
         -----
         Cost: under a microsecond; nothing is copied. Threads: any.
         """
-        ring, steps, lock, _ = self._layers[checked_layer(layer, len(self._layers))]
+        ring, steps, lock, *_ = self._layers[checked_layer(layer, len(self._layers))]
         order = checked_order(order)
         with lock:
             return make_view(ring, steps.look_at(ring.state), order)
-
-    def _update_carefully(self, layer: int, keys: Any, values: Any, order: Order) -> KVView:
-        """Update with every check in full, for what the fast path does not take."""
-        ring, steps, lock, _ = self._layers[checked_layer(layer, len(self._layers))]
-        order = checked_order(order)
-        keys, values, count = ring.checked(keys, values)
-        with lock:
-            return write_rows(ring, steps, keys, values, count, order)
-
-    def _update_to_total(
-        self, layer: int, keys: Any, values: Any, seq_len: int, order: Order
-    ) -> KVView:
-        """Update in the ``seq_len=`` form (law 6)."""
-        number = checked_layer(layer, len(self._layers))
-        ring, steps, lock, _ = self._layers[number]
-        order = checked_order(order)
-        total = checked_tokens("seq_len", seq_len)
-        keys, values, given = ring.checked(keys, values)
-        with lock:
-            todo = what_total_means(
-                total,
-                before=ring.state.seq_len,
-                given=given,
-                replaces=steps.strategy.replaces,
-            )
-            if todo.verb == "write":
-                new_keys, new_values = ring.without_first(todo.skip, keys, values)
-                view = write_rows(ring, steps, new_keys, new_values, given - todo.skip, order)
-                if given:
-                    return view
-        if todo.verb == "truncate":
-            self.truncate(total)
-        return self.read(number, order=order)

@@ -7,17 +7,29 @@ path: an update that fits was accepted by the kernel itself and never comes here
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.ma  # or NumPy loads it in the middle of a call, where Ctrl-C may come
 
 from .errors import ConfigError, DTypeError, LayerError, ShapeError
+from .ragged import PADDINGS, Padding, TokenCounts
 from .rows import ORDERS, Order
 
 if TYPE_CHECKING:
     from .config import Layout
 
-__all__ = ["checked_arrays", "checked_layer", "checked_order", "checked_tokens"]
+__all__ = [
+    "checked_arrays",
+    "checked_batch_row",
+    "checked_layer",
+    "checked_order",
+    "checked_padding",
+    "checked_token_counts",
+    "checked_tokens",
+    "per_batch_row_tokens",
+]
 
 AXES = {
     "BSHD": ("batch", "tokens", "kv_heads", "dim"),
@@ -44,6 +56,14 @@ def checked_layer(layer: object, layers: int) -> int:
     return number
 
 
+def checked_batch_row(batch_row: object, batch: int) -> int:
+    """The number of one of `batch` batch rows; negative ones do not count from the end."""
+    number = checked_tokens("batch_row", batch_row)
+    if not 0 <= number < batch:
+        raise ShapeError(f"batch_row: expected 0 to {batch - 1}, got {number}")
+    return number
+
+
 def checked_order(order: object) -> Order:
     """The order of that name."""
     expected = f"order: expected 'temporal' or 'physical', got {order!r}"
@@ -52,6 +72,43 @@ def checked_order(order: object) -> Order:
     if order not in ORDERS:
         raise ConfigError(expected)
     return ORDERS[order]
+
+
+def checked_padding(padding: object) -> Padding:
+    """The side of that name."""
+    expected = f"padding: expected 'right' or 'left', got {padding!r}"
+    if not isinstance(padding, str):
+        raise DTypeError(expected)
+    if padding not in PADDINGS:
+        raise ConfigError(expected)
+    return PADDINGS[padding]
+
+
+def per_batch_row_tokens(name: str, values: object, batch: int) -> tuple[int, ...]:
+    """One plain int for each batch row, out of a list or a one-dimensional array of them."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ShapeError(f"{name}: expected shape ({batch},), got {values.shape}")
+        if values.dtype.kind not in "iu":
+            raise DTypeError(f"{name}: expected an array of ints, got {values.dtype}")
+        values = values.tolist()
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise DTypeError(f"{name}: expected a list of int, got {values!r}")
+    listed = tuple(checked_tokens(name, value) for value in values)
+    if len(listed) != batch:
+        raise ShapeError(f"{name}: expected {batch}, one per batch row, got {len(listed)}")
+    return listed
+
+
+def checked_token_counts(counts: object, batch: int, width: int, padding: Padding) -> TokenCounts:
+    """How many of `width` tokens are real in each batch row."""
+    listed = per_batch_row_tokens("token_counts", counts, batch)
+    for batch_row, count in enumerate(listed):
+        if not 0 <= count <= width:
+            raise ShapeError(
+                f"token_counts: expected 0 to {width} tokens of batch row {batch_row}, got {count}"
+            )
+    return TokenCounts(listed, width, padding)
 
 
 def checked_arrays(

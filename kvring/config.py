@@ -7,7 +7,6 @@ fast cache are built from the same configuration, and share nothing else.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +15,13 @@ import numpy as np
 
 from .dtypes import checked_dtype
 from .errors import ConfigError
+from .eviction import checked_eviction
+from .options import checked_int
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+
+    from .eviction import Eviction
 
 __all__ = [
     "LAYOUTS",
@@ -39,29 +42,54 @@ MOST_LAYERS = 512
 
 @dataclass(frozen=True)
 class Append:
-    """Every position stays resident: slot = position, and when all slots are full it is an error.
+    """Every position stays resident; when all slots are full it is an error, or rows give way.
+
+    Without an eviction policy slot = position. With one, the policy chooses as many rows as are
+    needed, for each layer and batch row, and the new rows take their slots.
 
     Parameters
     ----------
     capacity : int, tokens
         Slots of the layer, at least 1. Memory is committed as tokens arrive, so a generous
         capacity costs nothing until it is used.
+    eviction : FIFO, LRU, HeavyHitter or a policy of your own, optional
+        Who gives way in a full layer: see :mod:`kvring.eviction`.
+    sink_tokens : int, tokens, optional
+        First positions that never give way; fewer than `capacity`, if there is a policy.
 
     Raises
     ------
     ConfigError
-        If `capacity` is not an integer of at least 1.
+        If a number is out of range, or `eviction` is no policy.
 
     Examples
     --------
     >>> Append(capacity=4096)
     Append(capacity=4096)
+    >>> from kvring import LRU
+    >>> Append(capacity=512, eviction=LRU(), sink_tokens=4)
+    Append(capacity=512, eviction=LRU(threshold=None), sink_tokens=4)
     """
 
     capacity: int
+    eviction: Eviction | None = None
+    sink_tokens: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "capacity", checked_int("capacity", self.capacity, least=1))
+        for name, least in (("capacity", 1), ("sink_tokens", 0)):
+            object.__setattr__(self, name, checked_int(name, getattr(self, name), least=least))
+        checked_eviction(self.eviction)
+        if self.eviction is not None and self.sink_tokens >= self.capacity:
+            raise ConfigError(
+                f"sink_tokens: expected fewer than capacity={self.capacity}, got"
+                f" {self.sink_tokens}; nothing could give way"
+            )
+
+    def __repr__(self) -> str:
+        said = [f"capacity={self.capacity}"]
+        said += [f"eviction={self.eviction!r}"] * (self.eviction is not None)
+        said += [f"sink_tokens={self.sink_tokens}"] * (self.sink_tokens > 0)
+        return f"Append({', '.join(said)})"
 
 
 @dataclass(frozen=True)
@@ -221,27 +249,6 @@ class CacheConfig:
             dtype=checked_dtype(dtype),
             layout=checked_layout(layout),
         )
-
-
-def checked_int(name: str, value: object, *, least: int) -> int:
-    """`value` as a plain int, or a ConfigError that names the argument. A bool is not a count."""
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        got = f"{value!r} ({type(value).__name__})"
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {got}") from None
-    if number < least:
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {number}")
-    return number
-
-
-def checked_bool(name: str, value: object) -> bool:
-    """`value` if it is True or False; what merely counts as one may be a mistake."""
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    raise ConfigError(f"{name}: expected True or False, got {value!r}")
 
 
 def checked_layout(layout: object) -> Layout:

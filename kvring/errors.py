@@ -10,21 +10,31 @@
     ├── CapacityError    (OverflowError) more rows than there are slots
     ├── PositionError    (IndexError)    there is no such position
     │   └── EvictedError                 the position was there, its row is gone
-    └── StaleViewError   (RuntimeError)  the layer has changed since the view was made
+    ├── PolicyError      (ValueError)    eviction: no policy, a wrong answer of one, wrong weights
+    ├── StaleViewError   (RuntimeError)  the layer has changed since the view was made
+    ├── LockError        (RuntimeError)  the call would wait for its own thread
+    ├── SnapshotError    (ValueError)    a file that is no saved cache, or a cache that makes none
+    ├── LeaseError       (TimeoutError)  a pool's sequence is on lease, or not on lease any more
+    └── BudgetError      (MemoryError)   rows would not fit in a pool's budget
 
 A message says what was wrong, what was expected, what came and what to do about it. A call that
 raises one of these has changed nothing.
 """
 
 __all__ = [
+    "BudgetError",
     "CapacityError",
     "ConfigError",
     "DTypeError",
     "EvictedError",
     "KVRingError",
     "LayerError",
+    "LeaseError",
+    "LockError",
+    "PolicyError",
     "PositionError",
     "ShapeError",
+    "SnapshotError",
     "StaleViewError",
 ]
 
@@ -61,5 +71,25 @@ class EvictedError(PositionError):
     """A position that the call needs was written once, and its row is gone."""
 
 
+class PolicyError(KVRingError, ValueError):
+    """A layer has no eviction policy, a policy gave a wrong answer, or was to be told nonsense."""
+
+
 class StaleViewError(KVRingError, RuntimeError):
     """The layer has changed since the view was made, so its rows may be other tokens by now."""
+
+
+class LockError(KVRingError, RuntimeError):
+    """The call would wait for something that its own thread holds, and so for ever."""
+
+
+class SnapshotError(KVRingError, ValueError):
+    """A file holds no cache that was saved, whole and undamaged; or a cache cannot be described."""
+
+
+class LeaseError(KVRingError, TimeoutError):
+    """A sequence of a pool could not be had: somebody else has it, or the lease is over."""
+
+
+class BudgetError(KVRingError, MemoryError):
+    """Rows would take more memory than a pool may commit, and nothing could give way."""

@@ -21,16 +21,28 @@ from . import _jit
 from ._jit import move_bytes, rows_at, word_bytes
 
 __all__ = [
+    "ADMITTED",
     "ASSEMBLED",
     "DONE",
     "EVICTED",
+    "KEYS_AT",
+    "NOT_ADMITTED",
     "TICKET",
     "TOKENS",
+    "TOKEN_AXIS",
+    "VALUES_AT",
     "WRITTEN",
+    "Ints",
     "Kernel",
+    "Words",
+    "admitted",
+    "kept",
     "new_block",
     "put_row",
     "put_rows",
+    "record",
+    "refusal",
+    "storage",
 ]
 
 Kernel = _jit.Kernel
@@ -43,33 +55,24 @@ DONE = 0
 MISSHAPEN = 1  # not the shape of the storage, or another number of tokens than the move's
 STRIDED = 2  # the elements of a row's last axis do not lie side by side
 OVERLAPPING = 3  # a source shares memory with the storage
+NOT_ADMITTED = 4  # a slot behind those that may be written as yet
 
-# A layer's block, 128 bytes of int64: the ticket of the last move carried out, counters since
-# construction, and where K and V are: address and four axes of each.
-TICKET, TOKENS, WRITTEN, EVICTED, ASSEMBLED, TOKEN_AXIS, KEYS_AT, VALUES_AT = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    11,
-)
-BLOCK_WORDS = 16
+# A layer's block: the ticket of the last move carried out, counters since construction over all
+# batch rows, where K and V are (address and four axes of each), and how many slots, from the first
+# one on, may be written: all of them, unless a pool keeps the cache within a budget.
+TICKET, TOKENS, WRITTEN, EVICTED, ASSEMBLED, TOKEN_AXIS, KEYS_AT = range(7)
+VALUES_AT, ADMITTED = 11, 16
 
 
 def new_block(keys: Words, values: Words, token_axis: int) -> Ints:
     """The block of a layer whose storage is `keys` and `values`, which must outlive it."""
     counters = [0] * 5
-    return np.array(
-        [*counters, token_axis, keys.ctypes.data, *keys.shape, values.ctypes.data, *values.shape],
-        dtype=np.int64,
-    )
+    where = [keys.ctypes.data, *keys.shape, values.ctypes.data, *values.shape]
+    return np.array([*counters, token_axis, *where, keys.shape[token_axis]], dtype=np.int64)
 
 
 @_jit.helper
-def _storage(block: Ints, at: int, like: Words) -> Words:
+def storage(block: Ints, at: int, like: Words) -> Words:
     """K or V of a layer as its block describes it."""
     return rows_at(block[at], (block[at + 1], block[at + 2], block[at + 3], block[at + 4]), like)
 
@@ -102,7 +105,7 @@ def _overlaps(target: Words, source: Words) -> bool:
 
 
 @_jit.helper
-def _refusal(
+def refusal(
     keys_target: Words,
     values_target: Words,
     keys: Words,
@@ -129,7 +132,7 @@ def _refusal(
 def _scatter_row(target: Words, slot: int, source: Words, token_axis: int) -> None:
     """``target[b, slot, h] = source[b, 0, h]``.
 
-    Unchecked: the strategy guarantees ``0 <= slot < capacity``, `_refusal` the rest. The test of
+    Unchecked: the strategy guarantees ``0 <= slot < capacity``, `refusal` the rest. The test of
     the stride lets LLVM make wide moves of the inner loop: past it, elements are neighbours.
     """
     if source.strides[3] == word_bytes(source):  # pragma: no branch
@@ -145,7 +148,7 @@ def _scatter_row(target: Words, slot: int, source: Words, token_axis: int) -> No
 def _scatter_rows(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
     """``target[b, slots[t], h] = source[b, t, h]`` for every t with ``slots[t] >= 0``.
 
-    Unchecked: the strategy guarantees ``slots[t] < capacity`` and no slot twice, `_refusal` the
+    Unchecked: the strategy guarantees ``slots[t] < capacity`` and no slot twice, `refusal` the
     rest. The loops follow the axes of the source, so either layout is read from front to back.
     """
     if source.strides[3] == word_bytes(source):  # pragma: no branch
@@ -211,23 +214,54 @@ def _scatter(target: Words, slots: Ints, source: Words, token_axis: int) -> None
         _scatter_rows(target, slots, source, token_axis)
 
 
+@_jit.helper
+def record(
+    block: Ints, ticket: int, tokens: int, written: int, evicted: int, assembled: int
+) -> None:
+    """Count a move whose rows are in their slots, and last of all make it true."""
+    block[TOKENS] += tokens
+    block[WRITTEN] += written
+    block[EVICTED] += evicted
+    block[ASSEMBLED] += assembled
+    block[TICKET] = ticket
+
+
+@_jit.helper
+def kept(slots: Ints) -> int:
+    """How many of new rows have a slot."""
+    count = 0
+    for t in range(len(slots)):
+        if slots[t] >= 0:
+            count += 1
+    return count
+
+
+@_jit.helper
+def admitted(block: Ints, slots: Ints) -> int:
+    """DONE if every slot may be written, or NOT_ADMITTED."""
+    for t in range(len(slots)):
+        if slots[t] >= block[ADMITTED]:
+            return NOT_ADMITTED
+    return DONE
+
+
 def put_row(block: Ints, keys: Words, values: Words, ticket: int, evicted: int, slot: int) -> int:
-    """One token's K and V into one slot, then the ticket.
+    """One token's K and V into one slot, then the ticket. `evicted` rows of each batch row left.
 
     Unchecked: the strategy guarantees ``0 <= slot < capacity``. As few array arguments as can be:
     unpacking one costs 35 ns, an integer 8.
     """
     token_axis = block[TOKEN_AXIS]
-    keys_target = _storage(block, KEYS_AT, keys)
-    values_target = _storage(block, VALUES_AT, values)
-    code = _refusal(keys_target, values_target, keys, values, token_axis, 1)
+    keys_target = storage(block, KEYS_AT, keys)
+    values_target = storage(block, VALUES_AT, values)
+    code = refusal(keys_target, values_target, keys, values, token_axis, 1)
+    if code == DONE and slot >= block[ADMITTED]:
+        code = NOT_ADMITTED
     if code == DONE:
         _scatter_row(keys_target, slot, keys, token_axis)
         _scatter_row(values_target, slot, values, token_axis)
-        block[TOKENS] += 1
-        block[WRITTEN] += 1
-        block[EVICTED] += evicted
-        block[TICKET] = ticket
+        batch = keys.shape[0]
+        record(block, ticket, batch, batch, evicted * batch, 0)
     return code
 
 
@@ -245,17 +279,15 @@ def put_rows(
     Unchecked: the strategy guarantees ``-1 <= slots[t] < capacity`` and no slot twice.
     """
     token_axis = block[TOKEN_AXIS]
-    keys_target = _storage(block, KEYS_AT, keys)
-    values_target = _storage(block, VALUES_AT, values)
-    code = _refusal(keys_target, values_target, keys, values, token_axis, len(slots))
+    keys_target = storage(block, KEYS_AT, keys)
+    values_target = storage(block, VALUES_AT, values)
+    code = refusal(keys_target, values_target, keys, values, token_axis, len(slots))
+    if code == DONE:
+        code = admitted(block, slots)
     if code == DONE:
         _scatter(keys_target, slots, keys, token_axis)
         _scatter(values_target, slots, values, token_axis)
-        for t in range(len(slots)):
-            if slots[t] >= 0:
-                block[WRITTEN] += 1
-        block[TOKENS] += len(slots)
-        block[EVICTED] += evicted
-        block[ASSEMBLED] += assembled
-        block[TICKET] = ticket
+        batch = keys.shape[0]
+        written = kept(slots) * batch
+        record(block, ticket, len(slots) * batch, written, evicted * batch, assembled * batch)
     return code

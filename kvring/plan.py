@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .rows import State
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .rows import Order, Planner, Rows, Run, State
+    from .rows import LayerState, Order, Planner, Rows, Run
 
-__all__ = ["Move", "Plan"]
+__all__ = ["Move", "Plan", "plain_move"]
 
 # A ticket names one move and no other in this process, also as a mark in memory. next() on a
 # counter is a single C call, so two threads never draw the same one.
@@ -27,7 +29,7 @@ class Move:
 
     Parameters
     ----------
-    before, after : State
+    before, after : State or RaggedState
         The state the move was made for and the one it leads to.
     count : int, tokens
         New tokens. A move of none stands for a ring at rest.
@@ -43,8 +45,8 @@ class Move:
 
     def __init__(
         self,
-        before: State,
-        after: State,
+        before: LayerState,
+        after: LayerState,
         count: int = 0,
         slot: int = -1,
         evicted_count: int = 0,
@@ -59,7 +61,7 @@ class Move:
         self._slots = slots
 
     @classmethod
-    def at_rest(cls, state: State) -> Move:
+    def at_rest(cls, state: LayerState) -> Move:
         """A move of no rows: the ring is in `state`, whatever it has carried out."""
         return Move(state, state)
 
@@ -74,6 +76,10 @@ class Move:
     def assembled_count(self) -> int:
         """Rows put together for a view, because the move overwrites some of them."""
         return 0
+
+    def totals(self, batch: int) -> tuple[int, int]:
+        """Tokens taken and rows that leave, over all batch rows."""
+        return self.count * batch, self.evicted_count * batch
 
     def _find_slots(self) -> NDArray[np.int64]:
         raise NotImplementedError("a move is given its slots, unless it is a plan")
@@ -96,6 +102,11 @@ class Plan(Move):
     assembled : bool
         Whether the step's queries need rows that do not outlive the step.
 
+    Attributes
+    ----------
+    needs_care : bool
+        Whether there is more to do than to have rows put into slots that all batch rows share.
+
     Notes
     -----
     What a one-token kernel needs is ready; the rest is worked out on first use and then shared by
@@ -107,11 +118,15 @@ class Plan(Move):
         "_physical",
         "_temporal",
         "assembled",
+        "needs_care",
         "physical_index",
         "planner",
         "query_count",
         "temporal_index",
     )
+
+    before: State
+    after: State
 
     def __init__(
         self,
@@ -128,6 +143,7 @@ class Plan(Move):
         self.planner = planner
         self.query_count = query_count
         self.assembled = assembled
+        self.needs_care = assembled
         self._kept: tuple[Run, ...] | None = None
         self._temporal: Rows | None = None
         self._physical: Rows | None = None
@@ -145,6 +161,16 @@ class Plan(Move):
         """Positions that leave, with those that the step brings and does not keep."""
         first = self.planner.first(self.after)
         return range(first - self.evicted_count, first)
+
+    @property
+    def evicted_positions(self) -> NDArray[np.int64]:
+        """The same as an array, int64 ``(evicted,)``, oldest first."""
+        evicted = self.evicted
+        return np.arange(evicted.start, evicted.stop, dtype=np.int64)
+
+    def evicted_of(self, batch_row: int) -> NDArray[np.int64]:
+        """Those of one batch row, int64 ``(evicted,)``, oldest first."""
+        return self.evicted_positions
 
     @property
     def kept(self) -> tuple[Run, ...]:
@@ -171,6 +197,18 @@ class Plan(Move):
                 self._temporal = self.planner.rows(self.after, self.queries, "temporal")
         return self._temporal
 
+    def piece(self, order: Order) -> slice | None:
+        """The slots that the step's view shows, if they are one piece.
+
+        A decode loop comes here once a step, hence the way round Rows where there is one.
+        """
+        if self.query_count and not self.assembled:
+            piece = self.planner.one_piece(self.after, order)
+            if piece is not None:
+                return piece
+        slices = self.rows(order).slices
+        return slices[0] if len(slices) == 1 else None
+
     def _find_slots(self) -> NDArray[np.int64]:
         runs = self.planner.survivors(self.after, self.count)
         if len(runs) == 1 and runs[0].rows == self.count:
@@ -180,3 +218,19 @@ class Plan(Move):
         for position, slot, rows in runs:
             slots[position - first :][:rows] = np.arange(slot, slot + rows)
         return slots
+
+
+def plain_move(state: State, count: int, capacity: int) -> Move:
+    """The next `count` rows of a plain ring: row p goes into slot ``p mod capacity``."""
+    seq_len = state.seq_len + count
+    length = min(state.length + count, capacity)
+    slots = np.arange(state.seq_len, seq_len) % capacity
+    slots[: max(count - capacity, 0)] = -1
+    return Move(
+        state,
+        State(seq_len, length, (seq_len - length) % capacity, state.epoch),
+        count,
+        slot=(seq_len - 1) % capacity,
+        evicted_count=state.length + count - length,
+        slots=slots,
+    )

@@ -14,15 +14,19 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import kernels
-from .config import checked_bool, checked_int, checked_layout
+from .admission import NotAdmittedError
+from .config import checked_layout
 from .dtypes import checked_dtype
-from .errors import KVRingError
-from .plan import Move
-from .rows import State
+from .errors import KVRingError, ShapeError
+from .forking import survives_fork
+from .options import checked_bool, checked_int
+from .plan import Move, plain_move
+from .ragged import RaggedPlan
+from .readers import Readers
+from .rows import LayerState, RaggedState, State, states_of
 from .storage import Pair, Storage
+from .text import slots_used
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -72,6 +76,7 @@ class RingBuffer(Storage):
 
     Examples
     --------
+    >>> import numpy as np
     >>> ring = RingBuffer(capacity=3, kv_heads=1, head_dim=1)
     >>> rows = np.arange(5, dtype=np.float32).reshape(1, 5, 1, 1)
     >>> ring.append(rows[:, :2], rows[:, :2])
@@ -111,13 +116,15 @@ class RingBuffer(Storage):
             huge_pages=checked_bool("huge_pages", huge_pages),
         )
         self.lock = Lock()
+        self.readers = Readers(self.lock)
         self._alone = ledger is None
         self._ledger = [Move.at_rest(State(0, 0, 0, 0))] if ledger is None else ledger
         self._place = place
         self._sealed = True
+        survives_fork(self)
 
     @property
-    def state(self) -> State:
+    def state(self) -> LayerState:
         """Where the ring stands: after the last move carried out, not the last one tried.
 
         A move is published before its rows are copied, and the kernel that copies them writes the
@@ -125,19 +132,23 @@ class RingBuffer(Storage):
         hold. The ticket is read first: had another thread gone on meanwhile, the move that is read
         second still knows the state that was true then.
         """
+        return self._standing()[1]
+
+    def _standing(self) -> tuple[Move, LayerState]:
+        """The current move, and the state: that before it or after it. Read as in `state`."""
         ticket = self._written[kernels.TICKET]
         move = self._ledger[self._place]
-        return move.after if move.ticket == ticket else move.before
+        return move, move.after if move.ticket == ticket else move.before
 
     @property
     def head(self) -> int:
         """Slot of the oldest row of the ring."""
-        return self.state.head
+        return self._alike("head").head
 
     @property
     def length(self) -> int:
         """Rows resident, in tokens."""
-        return self.state.length
+        return self._alike("length").length
 
     @property
     def segments(self) -> tuple[Pair, ...]:
@@ -149,7 +160,7 @@ class RingBuffer(Storage):
             If the ring belongs to a cache, whose ``read`` knows which rows to show.
         """
         self._check_alone("cache.read(layer).segments")
-        state = self.state
+        state = self._alike("segments")
         wrap = min(state.head + state.length, self.capacity)
         pieces = [slice(state.head, wrap), slice(0, state.head + state.length - wrap)]
         return tuple(self.piece(p) for p in pieces if p.stop > p.start) or (
@@ -179,7 +190,7 @@ class RingBuffer(Storage):
         self._check_alone("cache.update(layer, keys, values)")
         keys, values, count = self.checked(keys, values)
         with self.lock:
-            move = _plain_move(self.state, count, self.capacity)
+            move = plain_move(self._alike("append"), count, self.capacity)
             if count:
                 self._write(move, keys, values)
         return move.evicted_count
@@ -197,6 +208,8 @@ class RingBuffer(Storage):
         dtype, and has a move for this ring's state. Publish, then copy: see `state`.
         """
         self._ledger[self._place] = move
+        if isinstance(move, RaggedPlan):
+            return self._put_apart(move, keys, values)
         if move.count == 1:
             return self._put_row(
                 self._block, keys, values, move.ticket, move.evicted_count, move.slot
@@ -205,6 +218,8 @@ class RingBuffer(Storage):
 
     def _put_many(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
         """The rows of a published move of any number of tokens."""
+        if self._apart:
+            return self._put_apart(move, keys, values)
         return self._rows_kernel(move.count)(
             self._block,
             keys,
@@ -215,17 +230,54 @@ class RingBuffer(Storage):
             move.assembled_count,
         )
 
+    def _put_apart(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
+        """The same where each batch row has slots of its own."""
+        tokens, evicted = move.totals(self.batch)
+        kernel = self._put_batch_rows
+        if kernel is None or move.count > self._quiet_tokens:
+            kernel = self._rows_kernel(move.count, apart=True)
+            if move.count <= self._quiet_tokens:
+                self._put_batch_rows = kernel
+        return kernel(
+            self._block,
+            keys,
+            values,
+            move.ticket,
+            evicted,
+            move.slots,
+            move.assembled_count,
+            tokens,
+        )
+
     def _write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> None:
         """Carry out `move` on checked arrays, whatever their strides and memory. Lock as above."""
-        if self._try_write(move, keys, values) != kernels.DONE:
+        code = self._try_write(move, keys, values)
+        if code not in (kernels.DONE, kernels.NOT_ADMITTED):
             # A fresh copy has the strides a kernel wants and shares no memory with the storage.
             code = self._try_write(move, keys.copy(order="C"), values.copy(order="C"))
-            if code != kernels.DONE:
-                raise KVRingError(f"a kernel refused arrays that had been checked: code {code}")
+        if code == kernels.NOT_ADMITTED:
+            raise NotAdmittedError(self._place, move)
+        if code != kernels.DONE:
+            raise KVRingError(f"a kernel refused arrays that had been checked: code {code}")
 
     def _settle(self, move: Move) -> None:
         """Move to the state of a move that writes no rows. The caller holds the lock."""
         self._ledger[self._place] = move
+
+    def _locks(self) -> list[Lock]:
+        return [self.lock]
+
+    def _after_fork(self) -> None:
+        lock = Lock()
+        object.__setattr__(self, "lock", lock)
+        self.readers.after_fork(lock)
+
+    def _alike(self, name: str) -> State:
+        """The state of all batch rows; ShapeError if they differ."""
+        state = self.state
+        if isinstance(state, RaggedState):
+            raise ShapeError(f"{name}: batch rows differ; use cache.lengths and cache.slots(layer)")
+        return state
 
     def _check_alone(self, way_out: str) -> None:
         if not self._alone:
@@ -234,24 +286,12 @@ class RingBuffer(Storage):
             )
 
     def __repr__(self) -> str:
-        state = self.state
         return (
             f"<RingBuffer {self.row_shape} {self.dtype}, batch {self.batch}, {self.layout}:"
-            f" {state.length} of {self.capacity} slots, head at slot {state.head}>"
+            f" {self.used()}>"
         )
 
-
-def _plain_move(state: State, count: int, capacity: int) -> Move:
-    """The next `count` rows of a plain ring: row p goes into slot ``p mod capacity``."""
-    seq_len = state.seq_len + count
-    length = min(state.length + count, capacity)
-    slots = np.arange(state.seq_len, seq_len) % capacity
-    slots[: max(count - capacity, 0)] = -1
-    return Move(
-        state,
-        State(seq_len, length, (seq_len - length) % capacity, state.epoch),
-        count,
-        slot=(seq_len - 1) % capacity,
-        evicted_count=state.length + count - length,
-        slots=slots,
-    )
+    def used(self) -> str:
+        """How full it is, for people."""
+        states = states_of(self.state)
+        return slots_used([of.length for of in states], [of.head for of in states], self.capacity)

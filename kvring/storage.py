@@ -15,6 +15,7 @@ import numpy as np
 from . import compiling, kernels
 from .checks import checked_arrays
 from .memory import reserve
+from .one_row import one_row_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from .config import Layout
     from .plan import Plan
-from .rows import Run
+    from .rows import Run
 
 __all__ = ["Pair", "Storage", "read_only"]
 
@@ -46,7 +47,17 @@ class Storage:
     huge_pages : bool
     """
 
+    batch: int
+    capacity: int
+    keys_shown: NDArray[Any]
+    values_shown: NDArray[Any]
+    _keys: NDArray[Any]
+    _values: NDArray[Any]
+    _quiet_tokens: int
+    _put_row: kernels.Kernel
+    _put_batch_rows: kernels.Kernel | None
     _sealed = False
+    _apart = False  # whether all moves say the slots of each batch row
 
     def __init__(
         self,
@@ -60,25 +71,23 @@ class Storage:
         layout: Layout,
         huge_pages: bool,
     ) -> None:
-        self.capacity = capacity
         self.kv_heads = kv_heads
         self.head_dim = head_dim
         self.value_dim = value_dim
-        self.batch = batch
         self.dtype = dtype
         self.layout = layout
         self._rows_gathered = 0
+        self._huge_pages = huge_pages
         self.token_axis = layout.index("S")
-        self._keys = self._reserved(head_dim, huge_pages)
-        self._values = self._reserved(value_dim, huge_pages)
-        # Marking each slice read-only would cost half a microsecond: slices of these are already.
-        self.keys_shown, self.values_shown = read_only(self._keys), read_only(self._values)
+        # One by one: once an object's __dict__ was touched, Python is slower at its attributes.
+        reserved = self.reserved(batch, capacity)
+        for name, value in self.attributes_for(*reserved, batch, capacity).items():
+            setattr(self, name, value)
+        # The block stays this one when memory moves: updates that wait for the lock know it.
         self._block = kernels.new_block(self._keys, self._values, self.token_axis)
         self._written = memoryview(
             self._block.data
         )  # read at a third of the price of a NumPy index
-        self._quiet_tokens = QUIET_BYTES // self.row_nbytes
-        self._put_row = _loading(weakref.ref(self))
 
     def __setattr__(self, name: str, value: object) -> None:
         # Kernels trust these: a capacity changed from outside would be a write past the end.
@@ -92,7 +101,12 @@ class Storage:
     @property
     def row_nbytes(self) -> int:
         """Bytes of one token's K and V, all batch rows together."""
-        return self.batch * self.kv_heads * (self.head_dim + self.value_dim) * self.dtype.itemsize
+        return self.batch * self.batch_row_nbytes
+
+    @property
+    def batch_row_nbytes(self) -> int:
+        """Bytes of one token's K and V in one batch row."""
+        return self.kv_heads * (self.head_dim + self.value_dim) * self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -134,6 +148,37 @@ class Storage:
             dims=(self.head_dim, self.value_dim),
         )
 
+    def reserved(self, batch: int, capacity: int) -> Pair:
+        """K and V for so many batch rows and slots, empty; ConfigError if there is no memory."""
+        pair = []
+        for dim in (self.head_dim, self.value_dim):
+            shape = self._shape(capacity, dim, batch)
+            nbytes = prod(shape) * self.dtype.itemsize
+            memory = reserve(nbytes, huge_pages=self._huge_pages)
+            pair.append(memory.view(self.dtype).reshape(shape))
+        return pair[0], pair[1]
+
+    def attributes_for(
+        self, keys: NDArray[Any], values: NDArray[Any], batch: int, capacity: int
+    ) -> dict[str, Any]:
+        """All that depends on where K and V are, by name."""
+        return {
+            "batch": batch,
+            "capacity": capacity,
+            "_keys": keys,
+            "_values": values,
+            # Marking each slice read-only would cost half a microsecond: these are it already.
+            "keys_shown": read_only(keys),
+            "values_shown": read_only(values),
+            "_quiet_tokens": QUIET_BYTES // (batch * self.batch_row_nbytes),
+            "_put_row": one_row_kernel(weakref.ref(self)),
+            "_put_batch_rows": None,  # until it is needed
+        }
+
+    def index_in_batch_row(self, slots: slice) -> Any:
+        """What picks neighbouring slots out of K or V of one batch row."""
+        return self._tokens(slots)[1:]
+
     def index_of(self, slots: slice) -> Any:
         """What picks neighbouring slots out of K or V. All of them: in half the time of a slice."""
         if slots.start == 0 and slots.stop == self.capacity:
@@ -152,8 +197,7 @@ class Storage:
 
     def joined(self, slices: Iterable[slice]) -> Pair:
         """K and V of several pieces as one read-only pair of new arrays."""
-        keys, values = zip(*map(self.piece, slices), strict=True)
-        return self._concatenated(keys), self._concatenated(values)
+        return self._concatenated([self.piece(rows) for rows in slices])
 
     def assembled(self, plan: Plan, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
         """The rows that the plan's queries need, old ones and new, as one read-only pair.
@@ -161,46 +205,59 @@ class Storage:
         To be called before the plan is carried out, which overwrites some of them.
         """
         old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
-        return (
-            self._concatenated([*(k for k, _ in old), keys]),
-            self._concatenated([*(v for _, v in old), values]),
-        )
+        return self._concatenated([*old, (keys, values)])
 
-    def _concatenated(self, pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """What np.concatenate gives, a tenth faster for the large pieces of a chunk."""
-        tokens = sum(piece.shape[self.token_axis] for piece in pieces)
-        joined = np.empty(self._shape(tokens, pieces[0].shape[3]), self.dtype)
+    def _concatenated(self, pieces: Sequence[Pair]) -> Pair:
+        """What np.concatenate gives of K and of V, faster for the large pieces of a chunk.
+
+        Both are parts of one new array: memory of 4 MiB or more comes in huge pages, whose first
+        writing costs a quarter.
+        """
+        tokens = sum(keys.shape[self.token_axis] for keys, _ in pieces)
+        shapes = self._shape(tokens, self.head_dim), self._shape(tokens, self.value_dim)
+        both = np.empty(sum(map(prod, shapes)), self.dtype)
+        middle = prod(shapes[0])
+        joined = both[:middle].reshape(shapes[0]), both[middle:].reshape(shapes[1])
         start = 0
         for piece in pieces:
-            stop = start + piece.shape[self.token_axis]
-            joined[self._tokens(slice(start, stop))] = piece
+            stop = start + piece[0].shape[self.token_axis]
+            rows = self._tokens(slice(start, stop))
+            for target, source in zip(joined, piece, strict=True):
+                target[rows] = source
             start = stop
-        return read_only(joined)
+        return read_only(joined[0]), read_only(joined[1])
 
-    def _take_from(self, other: Storage, runs: Iterable[Run]) -> None:
-        """Copy runs of rows into the slots they have in `other`, whose shape is the same."""
-        for run in runs:
-            where = self.index_of(slice(run.slot, run.slot + run.rows))
-            self._keys[where] = other._keys[where]
-            self._values[where] = other._values[where]
+    def _take_from(self, other: Storage, stored: Sequence[Iterable[Run]]) -> None:
+        """Copy runs of rows into the slots they have in `other`, whose shape is the same.
+
+        `stored` has the runs of all batch rows alike, or of each.
+        """
+        for batch_row, runs in enumerate(stored):
+            which = batch_row if len(stored) > 1 else slice(None)
+            for run in runs:
+                where = self._of(which, slice(run.slot, run.slot + run.rows))
+                self._keys[where] = other._keys[where]
+                self._values[where] = other._values[where]
+
+    def _of(self, batch_row: int | slice, tokens: slice) -> tuple[int | slice, ...]:
+        """What picks tokens of one batch row out of K or V, or of all of them."""
+        return (batch_row, tokens) if self.token_axis == 1 else (batch_row, slice(None), tokens)
 
     def _tokens(self, tokens: slice) -> tuple[slice, ...]:
         """What picks tokens out of an array of any number of them."""
         return (slice(None),) * self.token_axis + (tokens,)
 
-    def _shape(self, tokens: int, dim: int) -> tuple[int, int, int, int]:
+    def _shape(self, tokens: int, dim: int, batch: int | None = None) -> tuple[int, int, int, int]:
+        rows = self.batch if batch is None else batch
         if self.token_axis == 1:
-            return self.batch, tokens, self.kv_heads, dim
-        return self.batch, self.kv_heads, tokens, dim
+            return rows, tokens, self.kv_heads, dim
+        return rows, self.kv_heads, tokens, dim
 
-    def _reserved(self, dim: int, huge_pages: bool) -> NDArray[Any]:
-        shape = self._shape(self.capacity, dim)
-        nbytes = prod(shape) * self.dtype.itemsize
-        return reserve(nbytes, huge_pages=huge_pages).view(self.dtype).reshape(shape)
-
-    def _rows_kernel(self, count: int) -> kernels.Kernel:
+    def _rows_kernel(self, count: int, *, apart: bool = False) -> kernels.Kernel:
         return compiling.kernel(
-            "put_rows", self.dtype.itemsize, releases_gil=count > self._quiet_tokens
+            "put_batch_rows" if apart else "put_rows",
+            self.dtype.itemsize,
+            releases_gil=count > self._quiet_tokens,
         )
 
 
@@ -209,33 +266,3 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     shown = array.view()
     shown.flags.writeable = False
     return shown
-
-
-def _loading(storage: weakref.ref[Storage]) -> kernels.Kernel:
-    """Stands in for the one-token kernel until it is first needed, so that it loads then.
-
-    Holds its owner weakly: an attribute that holds its object keeps the memory of a dropped cache
-    until some later collection of garbage.
-    """
-
-    def put_row(*args: Any) -> int:
-        owner = storage()
-        assert owner is not None, "called through its owner"
-        if owner._quiet_tokens:
-            loaded = compiling.kernel("put_row", owner.dtype.itemsize)
-        else:
-            loaded = _for_one_row(owner._rows_kernel(1))
-        owner._put_row = loaded
-        return loaded(*args)
-
-    return put_row
-
-
-def _for_one_row(put_rows: kernels.Kernel) -> kernels.Kernel:
-    """One token of a batch so wide that other threads had better run meanwhile."""
-
-    def put_row(*args: Any) -> int:
-        *common, slot = args
-        return put_rows(*common, np.array([slot], dtype=np.int64), 0)
-
-    return put_row

@@ -1,8 +1,10 @@
-"""Small texts for people: counted things, byte counts."""
+"""Small texts for people: counted things, byte counts, what somebody may have meant."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "human_bytes"]
+from collections.abc import Iterable, Sequence
+
+__all__ = ["counted", "human_bytes", "listed", "near", "slots_used"]
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -28,3 +30,45 @@ def human_bytes(nbytes: int) -> str:
         return counted(nbytes, "byte")
     power = min((nbytes.bit_length() - 1) // 10, 3)
     return f"{nbytes / 1024**power:.1f} {('', 'KiB', 'MiB', 'GiB')[power]}"
+
+
+def slots_used(lengths: Sequence[int], oldest_at: Sequence[int], capacity: int) -> str:
+    """How full a ring is: in all batch rows alike, or in each.
+
+    Examples
+    --------
+    >>> slots_used([3], [0], 8)
+    '3 of 8 slots, head at slot 0'
+    >>> slots_used([3, 1], [0, 0], 8)
+    '3, 1 of 8 slots in its batch rows, head at slot 0, 0'
+    """
+    full, oldest = (", ".join(map(str, numbers)) for numbers in (lengths, oldest_at))
+    where = " in its batch rows" if len(lengths) > 1 else ""
+    return f"{full} of {capacity} slots{where}, head at slot {oldest}"
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """What somebody may have meant, as the rest of a sentence.
+
+    Examples
+    --------
+    >>> near("windw", ["window", "sink_tokens"]), near("x", ["window", "sink_tokens"])
+    ("; did you mean 'window'?", '; expected window or sink_tokens')
+    """
+    from difflib import get_close_matches  # takes longer to load than most of kvring
+
+    names = list(known)
+    close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; expected {listed(names)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names with an "or" before the last.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
+    ('a, b or c', 'a', 'nothing')
+    """
+    *most, last = list(names) or ["nothing"]
+    return f"{', '.join(most)} or {last}" if most else last

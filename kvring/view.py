@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from .checks import checked_batch_row
 from .errors import StaleViewError
+from .gathering import gathered
 from .plan import Plan
-from .rows import TEMPORAL, Order, Rows
+from .rows import TEMPORAL, LayerState, Order, Rows, states_of
+from .shown import Shown, described
 from .storage import read_only
-from .text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from .config import Layout
     from .ring import RingBuffer
+    from .spans import Spans
     from .storage import Pair
 
 __all__ = ["KVView", "make_view"]
 
 
-class KVView:
+class KVView(Shown):
     """Rows of one layer, read-only: ``keys, values = view``.
 
     Made by ``update`` and ``read``, never by hand. A view looks at the ring itself; it is stale as
@@ -44,6 +46,7 @@ class KVView:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from kvring import Circular, KVCache
     >>> cache = KVCache(layers=1, kv_heads=1, head_dim=1, strategy=Circular(window=3))
     >>> rows = np.arange(5, dtype=np.float32).reshape(1, 5, 1, 1)
@@ -94,32 +97,43 @@ class KVView:
         rows = self._rows()
         if self._plan.assembled:
             return (self._own,)
+        if rows.scattered is not None:
+            return (self._both(),)
         return tuple(map(self._ring.piece, rows.slices))
 
     @property
-    def positions(self) -> NDArray[np.int64]:
-        """Position of each row, int64 ``(rows,)``; -1 for a slot that holds no resident row."""
-        return self._rows().positions
+    def layout(self) -> Layout:
+        """Axis order of keys and values, "BSHD" or "BHSD"."""
+        return self._ring.layout
 
-    def mask(self) -> NDArray[np.bool_]:
-        """Who may attend to what: bool ``(queries, rows)``, True = may attend.
+    def batch_row(self, batch_row: int) -> KVView:
+        """What one batch row shows, as if the cache had no other: batch 1 and no padding.
 
-        The queries are those of the update's new tokens; a ``read`` view has one, the newest token,
-        which sees nothing in an empty layer. Computed once for all layers of a step; read-only.
+        Its queries are the real ones alone; it has no rows where the update brought that batch row
+        no tokens.
+
+        Parameters
+        ----------
+        batch_row : int
+            0 to ``batch - 1``.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            If there is no such batch row, or `batch_row` is no int.
+        StaleViewError
+            If the layer has changed since this view was made.
+
+        Notes
+        -----
+        Zero-copy where the same view of a cache of one batch row would be, and stale when this one
+        is. Cost: a few us.
         """
-        return self._rows().mask
+        rows = self._rows()
+        number = checked_batch_row(batch_row, self._ring.batch)
+        from .view_parts import PartView  # which derives from this class
 
-    @property
-    def evicted(self) -> NDArray[np.int64]:
-        """Positions that this update pushed out, int64 ``(evicted,)``, oldest first."""
-        self._rows()
-        evicted = self._plan.evicted
-        return read_only(np.arange(evicted.start, evicted.stop, dtype=np.int64))
-
-    @property
-    def order(self) -> Order:
-        """ "temporal" or "physical", as it was asked for."""
-        return self._order
+        return PartView.of_batch_row(self, rows, self._own_pair(), number, self)
 
     def copy(self) -> KVView:
         """The same rows, positions and mask over arrays of its own, never stale.
@@ -135,13 +149,32 @@ class KVView:
                 keys, values = self._own
                 pair = read_only(keys.copy()), read_only(values.copy())
             else:
-                pair = self._ring.joined(rows.slices)
-        return _OwnedView.make(self._plan, self._order, pair)
+                pair = self._taken(rows)
+        from .view_parts import PartView  # which derives from this class
+
+        return PartView.make(self, rows, pair)
+
+    def _own_pair(self) -> Pair | None:
+        """The rows, if they are in no slots."""
+        return self._own if self._plan.assembled else None
+
+    def _in_place(self) -> Pair:
+        """All slots of the batch rows shown."""
+        return self._ring.keys_shown, self._ring.values_shown
+
+    def _attended(self) -> tuple[Pair, Rows, Spans]:
+        """K and V in place, the rows that are shown of them, and where these lie there."""
+        own = self._own_pair()
+        # Before the look at staleness: arrays of another size must not meet this view's slots.
+        pair = self._in_place() if own is None else own
+        rows = self._rows()
+        return pair, rows, rows.spans(alone=own is not None)
 
     def _both(self) -> Pair:
-        rows = self._rows()
-        if len(rows.slices) == 1:
-            index = self._ring.index_of(rows.slices[0])
+        self._check_fresh()
+        piece = self._plan.piece(self._order)
+        if piece is not None:
+            index = self._ring.index_of(piece)
             if self._order is TEMPORAL:
                 self._plan.temporal_index = index
             else:
@@ -155,20 +188,27 @@ class KVView:
         """Several pieces as one pair, copied under the lock so that no writer comes between."""
         with self._ring.lock:
             rows = self._rows()
-            self._own = self._ring.joined(rows.slices)
+            self._own = self._taken(rows)
             self._ring._rows_gathered += rows.count * self._ring.batch
+
+    def _taken(self, rows: Rows) -> Pair:
+        """The rows as a pair of new arrays."""
+        if rows.scattered is not None:
+            return gathered(self._ring, rows.scattered)
+        return self._ring.joined(rows.slices)
 
     def _rows(self) -> Rows:
         """What is shown, provided that the layer is still as the view saw it."""
-        ring = self._ring
-        if ring._ledger[ring._place] is not self._plan:
-            self._check_fresh()
+        self._check_fresh()
         return self._plan.rows(self._order)
 
     def _check_fresh(self) -> None:
-        before, now = self._plan.after, self._ring.state
+        ring = self._ring
+        if ring._ledger[ring._place] is self._plan:
+            return
+        before, now = self._plan.after, ring.state
         if now != before:
-            how = f"seq_len {before.seq_len} then, {now.seq_len} now"
+            how = _changed(before, now)
             if now.epoch != before.epoch:
                 how += ", tokens were taken back"
             raise StaleViewError(
@@ -179,42 +219,11 @@ class KVView:
     def __repr__(self) -> str:
         kind = "assembled" if self._plan.assembled else self._order
         stale = "" if self._ring.state == self._plan.after else "; stale"
-        return f"<KVView {kind}: {_described(self._plan.rows(self._order), self._ring)}{stale}>"
-
-
-class _OwnedView(KVView):
-    """What `copy` returns: the rows are its own, whatever becomes of the ring."""
-
-    __slots__ = ()
-
-    @classmethod
-    def make(cls, plan: Plan, order: Order, pair: Pair) -> _OwnedView:
-        view = cls()
-        view._plan = plan
-        view._order = order
-        view._own = pair
-        return view
-
-    @property
-    def segments(self) -> tuple[Pair, ...]:
-        return (self._own,)
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        return iter(self._own)
-
-    def copy(self) -> KVView:
-        keys, values = self._own
-        pair = read_only(keys.copy()), read_only(values.copy())
-        return self.make(self._plan, self._order, pair)
-
-    def _both(self) -> Pair:
-        return self._own
-
-    def _rows(self) -> Rows:
-        return self._plan.rows(self._order)
-
-    def __repr__(self) -> str:
-        return f"<KVView copied: {_described(self._rows(), self._own[0])}>"
+        try:
+            rows = described(self._plan.rows(self._order), self._ring.dtype)
+        except StaleViewError:  # with eviction, what was shown is not known any more
+            rows = f"rows of {self._ring.dtype}"
+        return f"<KVView {kind}: {rows}{stale}>"
 
 
 def make_view(ring: RingBuffer, plan: Plan, order: Order, own: Pair | None = None) -> KVView:
@@ -228,10 +237,9 @@ def make_view(ring: RingBuffer, plan: Plan, order: Order, own: Pair | None = Non
     return view
 
 
-def _described(rows: Rows, of: RingBuffer | NDArray[Any]) -> str:
-    held = rows.positions[rows.positions >= 0]
-    span = f", positions {held.min()}..{held.max()}" if len(held) else ""
-    queries = len(rows.queries)
-    return (
-        f"{counted(rows.count, 'row')} of {of.dtype}{span}, {counted(queries, 'query', 'queries')}"
-    )
+def _changed(before: LayerState, now: LayerState) -> str:
+    """What has become of a layer, for people."""
+    seen = [[one.seq_len for one in states_of(state)] for state in (before, now)]
+    if max(map(len, seen)) > 1:
+        return f"seq_lens {seen[0]} then, {seen[1]} now"
+    return f"seq_len {seen[0][0]} then, {seen[1][0]} now"

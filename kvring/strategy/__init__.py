@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from ..config import Append, Circular, Mode
+from .apart import advanced, look_apart, truncated
 from .append import AppendStrategy
 from .base import Strategy
 from .circular import CircularStrategy
+from .evicting import EvictingStrategy
 from .replace import ReplaceStrategy
 
-__all__ = ["AppendStrategy", "CircularStrategy", "ReplaceStrategy", "Strategy", "strategy_for"]
+__all__ = [
+    "AppendStrategy",
+    "CircularStrategy",
+    "EvictingStrategy",
+    "ReplaceStrategy",
+    "Strategy",
+    "advanced",
+    "look_apart",
+    "strategy_for",
+    "truncated",
+]
 
 
-def strategy_for(mode: Mode) -> Strategy:
-    """The strategy that carries out a configured mode."""
+def strategy_for(mode: Mode, batch: int = 1) -> Strategy:
+    """The strategy that carries out a configured mode; with eviction, in one layer."""
     if isinstance(mode, Append):
+        if mode.eviction is not None:
+            return EvictingStrategy(mode, batch)
         return AppendStrategy(mode)
     if isinstance(mode, Circular):
         return CircularStrategy(mode)

@@ -11,10 +11,22 @@ they have come, and ``first .. seq_len - 1`` behind them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..errors import EvictedError
-from ..plan import Plan
-from ..rows import Order, Rows, Run, State
+from ..plan import Move, Plan
+from ..ragged import RaggedPlan, TokenCounts
+from ..ragged_rows import aligned
+from ..rows import LayerState, Order, RaggedState, Rows, Run, State, per_batch_row, states_of
+from .apart import plan_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["Strategy"]
 
@@ -32,6 +44,8 @@ class Strategy(ABC):
         First positions that are never evicted.
     replaces : bool
         Whether an update takes the place of everything before it.
+    evicts : bool
+        Whether rows are chosen that give way, so that each layer has a strategy of its own.
 
     Notes
     -----
@@ -42,6 +56,12 @@ class Strategy(ABC):
     window: int | None = None
     sink_tokens: int = 0
     replaces: bool = False
+    evicts: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it remembers of a layer, besides K and V."""
+        return 0
 
     @abstractmethod
     def slot(self, position: int) -> int:
@@ -89,12 +109,25 @@ class Strategy(ABC):
         """A plan of no tokens: `state` as its newest `queries` tokens see it."""
         return Plan(self, state, state, 0, queries)
 
+    def plan_apart(self, state: LayerState, given: TokenCounts) -> RaggedPlan:
+        """The step that brings each batch row its own tokens, some of them at least one.
+
+        Raises
+        ------
+        CapacityError
+            If they do not fit, in any batch row. Nothing has been decided then.
+        """
+        return plan_apart(self, state, given)
+
     def survivors(self, after: State, count: int) -> tuple[Run, ...]:
         """Where those of `count` new rows go that are still resident in `after`."""
         stop = after.seq_len
         start = stop - count
+        first = max(start, self.first(after))
         sinks_stop = min(stop, self.sink_tokens)
-        return self.place(start, sinks_stop) + self.place(max(start, self.first(after)), stop)
+        if start <= first <= sinks_stop:  # none is lost in between
+            return self.place(start, stop)
+        return self.place(start, sinks_stop) + self.place(first, stop)
 
     def seen_before(self, position: int) -> tuple[Run, ...]:
         """The rows before `position` that its query needs."""
@@ -133,14 +166,85 @@ class Strategy(ABC):
         """All resident rows, oldest first."""
         return self._spread(state.seq_len, self.first(state))
 
+    def residents_of(self, state: LayerState) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions and slots of all resident rows, int64 ``(rows,)``, oldest first.
+
+        ``(batch, rows)`` where batch rows differ: newest last, -1 for none.
+        """
+        runs = [self.resident(one) for one in states_of(state)]
+        positions = [_flat((run.position, run.rows) for run in of_row) for of_row in runs]
+        slots = [_flat((run.slot, run.rows) for run in of_row) for of_row in runs]
+        if isinstance(state, RaggedState):
+            return aligned(positions), aligned(slots)
+        return positions[0], slots[0]
+
+    def least_room(self, state: LayerState) -> int | None:
+        """Most tokens that one update of all batch rows takes now; None = any number."""
+        rooms = [self.room(one) for one in states_of(state)]
+        return min((room for room in rooms if room is not None), default=None)
+
+    def stored(self, state: LayerState) -> list[tuple[Run, ...]]:
+        """Slots that a copy takes along, of all batch rows alike or of each; no positions."""
+        return [self.resident(one) for one in states_of(state)]
+
+    def rest(self, state: LayerState, shared: dict[LayerState, Move]) -> Move:
+        """The move of a layer that is to be at rest in `state`, shared with others like it."""
+        return shared.setdefault(state, Move.at_rest(state))
+
+    def rest_as_in(
+        self, other: Strategy, state: LayerState, shared: dict[LayerState, Move]
+    ) -> Move:
+        """The same for a copy of a layer that `other` plans for."""
+        return self.rest(state, shared)
+
+    def held(self, batch_row: int, state: State) -> tuple[Run, ...]:
+        """Slots of a batch row in `state` that hold something; their positions do not matter."""
+        return self.resident(state)
+
+    def rest_from(
+        self,
+        origins: Sequence[tuple[Strategy, int]],
+        state: LayerState,
+        shared: dict[LayerState, Move],
+    ) -> tuple[Move, list[Callable[[], object]]]:
+        """The move at rest of a layer whose batch rows come from others, and what goes with it.
+
+        `origins` say for each batch row which strategy it comes from, and which one it was there.
+        What goes with the move are calls into C code that make the strategy's own memory that of
+        the new batch rows, each at once; nothing has changed before.
+        """
+        return self.rest(state, shared), []
+
+    def adopted(self, state: State, epoch: int) -> State:
+        """What `state` of a layer of the same mode becomes in this one's slots: see `resize`."""
+        return state._replace(epoch=epoch)
+
     def rows(self, state: State, queries: range, order: Order) -> Rows:
         """The resident rows that `queries` need; physical order shows every slot up to the last."""
         if not queries:
             return Rows(self, state, queries, (slice(0, 0),), ())
-        if order == "physical" or self.window is None:  # without a window slot order is age
-            return Rows(self, state, queries, (slice(0, self._last_slot(state) + 1),))
+        piece = self.one_piece(state, order)
+        if piece is not None:
+            return Rows(self, state, queries, (piece,))
         runs = self._needed(queries.start, state.seq_len)
         return Rows(self, state, queries, _merged(runs), runs)
+
+    def rows_apart(
+        self, state: LayerState, queries: Sequence[range], order: Order
+    ) -> Sequence[Rows]:
+        """What `queries` of each batch row need; every slot in use in physical order."""
+        states = per_batch_row(state, len(queries))
+        if order == "temporal":
+            return [self.rows(*of, order) for of in zip(states, queries, strict=True)]
+        pieces = [slice(0, self._last_slot(one) + 1) for one in states]
+        both = zip(states, queries, pieces, strict=True)
+        return [Rows(self, one, asked, (piece,)) for one, asked, piece in both]
+
+    def one_piece(self, state: State, order: Order) -> slice | None:
+        """All slots in use, where that is what is shown; without a window slot order is age."""
+        if order == "physical" or self.window is None:
+            return slice(0, self._last_slot(state) + 1)
+        return None
 
     def assembled_rows(self, state: State, queries: range) -> Rows:
         """The rows that `queries` need when not all of them are in slots; oldest first."""
@@ -168,6 +272,11 @@ class Strategy(ABC):
     def _refusal(self, state: State, seq_len: int, missing: int) -> str:
         """Why a truncate is refused; only a mode that evicts has a reason."""
         raise NotImplementedError
+
+
+def _flat(spans: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    pieces = [np.arange(start, start + count, dtype=np.int64) for start, count in spans]
+    return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 
 
 def _merged(runs: tuple[Run, ...]) -> tuple[slice, ...]:

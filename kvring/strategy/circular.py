@@ -47,11 +47,18 @@ class CircularStrategy(Strategy):
     def seen_from(self, position: int) -> int:
         return max(position - self.window + 1, self.sink_tokens)
 
+    def adopted(self, state: State, epoch: int) -> State:
+        seq_len = state.seq_len
+        first = max(self.first(state), seq_len - self.ring_slots)
+        behind_sinks = max(seq_len - first, 0)
+        head = self.slot(first) if behind_sinks else self.sink_tokens
+        return State(seq_len, min(seq_len, self.sink_tokens) + behind_sinks, head, epoch)
+
     def room(self, state: State) -> None:
         return None
 
     def _refusal(self, state: State, seq_len: int, missing: int) -> str:
-        enough = self.first(state) + self.ring_slots - seq_len
+        enough = self.first(state) + self.ring_slots - missing - self.window
         return (
             f"cannot truncate to {seq_len}: position {missing} is gone (window {self.window},"
             f" rollback_tokens {self.rollback_tokens}); use rollback_tokens >= {enough} or reset"

@@ -1,0 +1,116 @@
+"""The command line: one module per command, loaded when the command is named.
+
+Exit codes of all commands: 0 done, 2 wrong arguments or could not run, 130 interrupted, 141 whoever
+read the output has gone. ``check`` has 1 for findings, and 2 for an interrupted search, which has
+no verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+
+from .._version import __version__
+from ..errors import KVRingError
+from .parser import Parser
+
+__all__ = ["COMMANDS", "entry", "main"]
+
+COULD_NOT_RUN, INTERRUPTED, NOBODY_READS = 2, 130, 141
+
+# Name, and what it does in one line. The module is called the same, with _ for -.
+COMMANDS = {
+    "check": "judge a KV cache, in Python or any other language, by the contract",
+    "bench": "compare caches on this machine, in about two minutes",
+    "trace": "draw step by step what a layer holds and what is visible",
+    "inspect": "say what a saved cache holds",
+    "info": "versions, kernels compiled, cache folder",
+    "warm-up": "compile kernels now, not before the first token",
+}
+
+EXAMPLES = """\
+examples:
+  kvring trace "circular(window=4, sink_tokens=1, rollback_tokens=2)" 9 1 1 3 truncate:12
+  kvring bench
+  kvring inspect session.kv
+  kvring check my_package.my_module:MyCache
+  kvring check -- ./my_ring --quiet
+  kvring warm-up float16 --attention
+
+exit codes: 0 done, 1 findings (check), 2 wrong arguments or could not run, 130 interrupted
+
+kvring COMMAND --help says more. Colours are for terminals only; NO_COLOR turns them off."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process, if not given.
+
+    Raises
+    ------
+    SystemExit
+        As argparse does: after ``--help``, and with code 2 for arguments that are wrong.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    named = "kvring"
+    try:
+        parser = _parser(given)
+        if not given:
+            parser.print_help()
+            return 0
+        options = parser.parse_args(given)
+        named = options.parser.prog
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        with suppress(OSError), open(os.devnull, "wb") as nowhere:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return NOBODY_READS
+    except (KVRingError, OSError) as error:
+        print(f"{named}: {_told(error)}", file=sys.stderr)
+        return COULD_NOT_RUN
+    return code
+
+
+def entry() -> None:
+    """Run a command as a process: what ``kvring`` and ``python -m kvring`` do."""
+    code = main()
+    if code == INTERRUPTED and threading.active_count() > 1:
+        # A kernel is being compiled in a thread, which Python would wait for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _parser(given: list[str]) -> Parser:
+    """All commands by name, and the options of the one that is named."""
+    parser = Parser(
+        prog="kvring", description="A KV cache for CPUs, and its oracle.", epilog=EXAMPLES
+    )
+    parser.add_argument("--version", action="version", version=f"kvring {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    named = next((word for word in given if not word.startswith("-")), "")
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(name, help=line)
+        if name == named:
+            import_module(f".{name.replace('-', '_')}", __name__).fill(command)
+    return parser
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
