@@ -6,6 +6,7 @@ step every slot without a resident row is filled with NaN, and the cache checks 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,16 @@ def seen(view: KVView) -> list[list[int]]:
     """For each query of a view, the positions that its mask lets it attend to, sorted."""
     keys, _ = view
     return [sorted(int(p) for p in keys[0, allowed, 0, 0]) for allowed in view.mask()]
+
+
+# What may be called on layers that have seen nine tokens, by name.
+CALLS: dict[str, Callable[[KVCache], Any]] = {
+    "one token": lambda cache: cache.update(0, *rows(9, 10)),
+    "one token in physical order": lambda cache: cache.update(0, *rows(9, 10), order="physical"),
+    "a chunk": lambda cache: cache.update(0, *rows(9, 12)),
+    "a chunk that is assembled": lambda cache: cache.update(0, *rows(9, 14)),
+    "the total": lambda cache: cache.update(0, *rows(9, 11), seq_len=11),
+    "truncate": lambda cache: cache.truncate(8),
+    "truncate by a smaller total": lambda cache: cache.update(0, *rows(0, 0), seq_len=8),
+    "reset": lambda cache: cache.reset(),
+}

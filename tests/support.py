@@ -7,6 +7,7 @@ as bytes, never as numbers, so that NaN payloads and the sign of zero count too 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from kvring.config import CacheConfig, Circular, Layout, Mode
 from kvring.reference import ReferenceCache
 
 Array = NDArray[Any]
+ROOT = Path(__file__).parents[1]
 WORKED_EXAMPLE = Circular(window=4, sink_tokens=1, rollback_tokens=2)  # of the contract
 POISON_BYTE = 0xFF  # NaN in every float dtype; no row made here contains it
 
@@ -79,17 +81,22 @@ def token_names(keys: Array, values: Array, layout: Layout) -> list[bytes]:
 def poison(cache: Any) -> None:
     """Fill every slot that holds no resident row, in K and V of every layer, with `POISON_BYTE`.
 
+    In each batch row its own, where they differ.
+
     A test that calls it after each step finds out whether anything is read that nobody wrote, or
     that is gone.
     """
     config: CacheConfig = cache.config
+    axis = token_axis(config.layout) - 1
     for layer, ring in enumerate(cache.rings):
+        slots = np.atleast_2d(cache.slots(layer))  # a line for each batch row, or for all
         for array in (ring._keys, ring._values):
-            slots = np.moveaxis(array, token_axis(config.layout), 0)
-            unused = np.ones(len(slots), bool)
-            unused[cache.slots(layer)] = False
             # Words, not numbers: the bytes of a NaN need not survive an assignment.
-            slots.view(f"u{config.dtype.itemsize}")[unused] = _poison_word(config.dtype.itemsize)
+            for batch_row, words in enumerate(array.view(f"u{config.dtype.itemsize}")):
+                held = slots[batch_row % len(slots)]
+                unused = np.ones(ring.capacity, bool)
+                unused[held[held >= 0]] = False
+                np.moveaxis(words, axis, 0)[unused] = _poison_word(config.dtype.itemsize)
 
 
 def make_reference(*strategies: Mode, batch: int = 1) -> ReferenceCache:

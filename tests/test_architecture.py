@@ -15,7 +15,7 @@ PACKAGE = sorted((ROOT / "kvring").rglob("*.py"))
 OURS = [path for folder in ("kvring", "tests", "docs") for path in (ROOT / folder).rglob("*.py")]
 TOP_LEVEL = {
     *("setup.cfg", "pyproject.toml", "Makefile", "kvring", "tests", "docs"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in"),
 }
 
 
@@ -29,9 +29,12 @@ def test_imports_point_one_way():
     assert done.returncode == 0, done.stdout
 
 
-def test_only_one_file_knows_numba():
+def test_only_the_two_jit_files_know_numba():
     knows = re.compile(r"^\s*(import|from) (numba|llvmlite)\b", re.MULTILINE)
-    assert [p.name for p in PACKAGE if knows.search(p.read_text())] == ["_jit.py"]
+    assert [p.name for p in PACKAGE if knows.search(p.read_text())] == [
+        "_jit.py",
+        "_jit_floats.py",
+    ]
 
 
 @pytest.mark.parametrize("path", OURS, ids=names_of(OURS))
@@ -45,7 +48,11 @@ def test_files_stay_under_300_lines_and_functions_under_40(path):
             assert lines <= 40, f"{node.name}: {lines} lines"
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=names_of(PACKAGE))
+# Adapters of other libraries call things by the names that those have.
+OWN_WORDS = [path for path in PACKAGE if path.parent.name != "backends"]
+
+
+@pytest.mark.parametrize("path", OWN_WORDS, ids=names_of(OWN_WORDS))
 def test_words_that_mean_two_things_are_not_used(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -70,6 +77,7 @@ def test_everything_public_has_a_docstring(path):
             assert ast.get_docstring(node), node.name
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout: nothing lists the files")
 def test_the_top_level_holds_what_belongs_there_and_nothing_else():
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -2,6 +2,8 @@
 
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -14,11 +16,26 @@ def test_the_example_gives_what_readme_shows():
     assert result.failed == 0
 
 
-def test_the_example_pasted_into_a_fresh_interpreter_has_ten_lines():
+def example():
+    """The lines of the example: what is typed, without prompts, and what it prints."""
     text = (ROOT / "README.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
-    statements = [line for line in code.splitlines() if line.startswith((">>>", "..."))]
-    assert len(statements) <= 10
+    lines = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1).strip().splitlines()
+    typed = [line[4:] for line in lines if line.startswith((">>>", "..."))]
+    return typed, [line for line in lines if not line.startswith((">>>", "..."))]
+
+
+def test_the_example_has_ten_lines():
+    typed, _ = example()
+    assert len([line for line in typed if line]) <= 10
+
+
+def test_the_example_pasted_into_a_fresh_interpreter_prints_what_readme_shows():
+    # Unlike doctest, an interpreter wants an empty line after a loop.
+    typed, shown = example()
+    pasted = "\n".join(typed) + "\n"
+    run = [sys.executable, "-i", "-q", "-c", ""]
+    done = subprocess.run(run, input=pasted, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == shown, done.stderr
 
 
 def test_the_two_commands_come_before_anything_else_that_can_be_run():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,13 @@ def test_counters_that_cannot_be_are_noticed() -> None:
     assert_noticed(cache, f"negative counter in {ring.counters()}")
     ring._block[WRITTEN] = 12
     cache.check()
+
+
+def test_sizes_that_do_not_agree_are_noticed() -> None:
+    cache = two_layers()
+    cache.config = replace(cache.config, batch=2)
+    assert_noticed(cache, "batches [1, 2]", layer=0)
+    cache = two_layers()
+    ring = replace(cache.config.layers[1], strategy=Append(8))
+    cache.config = replace(cache.config, layers=(cache.config.layers[0], ring))
+    assert_noticed(cache, "capacities [7, 8]")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace as replace_field
 from typing import Any
 
+import numpy as np
 import pytest
 
 import kvring
@@ -19,6 +21,7 @@ from kvring import (
     ShapeError,
     StaleViewError,
 )
+from kvring.rows import states_of
 from tests.cache.wrong_calls import (
     ARGUMENTS,
     ONE,
@@ -33,14 +36,19 @@ from tests.cache.wrong_calls import (
 from tests.support import poison, token_axis
 
 BUILT_IN: dict[str, type[Exception]] = {
+    "BudgetError": MemoryError,
     "CapacityError": OverflowError,
     "ConfigError": ValueError,
     "DTypeError": TypeError,
     "EvictedError": IndexError,
     "KVRingError": Exception,
     "LayerError": IndexError,
+    "LeaseError": TimeoutError,
+    "LockError": RuntimeError,
+    "PolicyError": ValueError,
     "PositionError": IndexError,
     "ShapeError": ValueError,
+    "SnapshotError": ValueError,
     "StaleViewError": RuntimeError,
 }
 
@@ -49,11 +57,19 @@ def picture(cache: KVCache) -> list[Any]:
     """All that a refused call must leave as it was, down to the bytes of slots not in use."""
     layers = range(cache.layers)
     reads = [cache.read(layer, order=o) for layer in layers for o in ("temporal", "physical")]
+    stats = replace_field(cache.stats, rows_gathered=0)  # looking at ragged rows gathers them
     return [
-        [cache.seq_lens.tolist(), cache.lengths.tolist(), cache.room, cache.stats],
+        [cache.seq_lens.tolist(), cache.lengths.tolist(), cache.room, stats],
         [(cache.positions(layer).tolist(), cache.slots(layer).tolist()) for layer in layers],
         [(keys.tobytes(), values.tobytes()) for view in reads for keys, values in view.segments],
-        [(ring.head, ring._keys.tobytes(), ring._values.tobytes()) for ring in cache.rings],
+        [
+            (
+                [of.head for of in states_of(ring.state)],
+                ring._keys.tobytes(),
+                ring._values.tobytes(),
+            )
+            for ring in cache.rings
+        ],
     ]
 
 
@@ -70,7 +86,7 @@ def refused(cache: KVCache, error: type[KVRingError], message: str) -> Iterator[
     assert picture(cache) == before
     axis = token_axis(cache.layout)
     for view in views:  # raises StaleViewError if they are
-        assert len(view.positions) == sum(keys.shape[axis] for keys, _ in view.segments)
+        assert view.positions.shape[-1] == sum(keys.shape[axis] for keys, _ in view.segments)
 
 
 def truncating(*seq_lens: Any) -> tuple[Call, ...]:
@@ -117,7 +133,7 @@ TRUNCATE = {
     **on_calls(worked, PositionError, RANGE.format(13, 12), *truncating(13)),
     **on_calls(replace, PositionError, RANGE.format(1, 0), *truncating(1)),
     **on_calls(worked, EvictedError, GONE.format(9, 5, 3), *truncating(9), to_total(9, 0)),
-    **on_calls(worked, EvictedError, GONE.format(2, 1, 10), *truncating(2), to_total(2, 0)),
+    **on_calls(worked, EvictedError, GONE.format(2, 1, 7), *truncating(2), to_total(2, 0)),
     **on_calls(
         worked, DTypeError, AN_INT.format("1.0 (float)"), *truncating(1.0), to_total(1.0, 0)
     ),
@@ -126,7 +142,13 @@ TRUNCATE = {
     ),
     **on_calls(worked, DTypeError, AN_INT.format("'1' (str)"), *truncating("1"), to_total("1", 1)),
     **on_calls(worked, DTypeError, AN_INT.format("None (NoneType)"), *truncating(None)),
-    **on_calls(worked, DTypeError, AN_INT.format("[1, 2] (list)"), *truncating([1, 2])),
+    **on_calls(worked, DTypeError, AN_INT.format("1.0 (float)"), *truncating([1.0])),
+    **on_calls(
+        worked,
+        ShapeError,
+        "seq_len: expected 1, one per batch row, got 2",
+        *truncating([1, 2], (1, 1), np.array([1, 2])),
+    ),
 }
 
 DROP = (

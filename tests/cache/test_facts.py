@@ -272,3 +272,28 @@ def test_warm_up_compiles_all_that_a_width_needs_and_only_that(
     with pytest.raises(ConfigError):
         warm_up("float64", "object")
     assert len(compiled) == 3
+
+
+def test_warm_up_compiles_attention_where_it_is_asked_to_and_where_there_is_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(compiling, "kernel", lambda *args, **options: None)
+    monkeypatch.setattr(compiling, "attention_kernel", compiled.append)
+    warm_up("float16", "float32", "float64")
+    assert compiled == []
+    warm_up("float16", "float32", "float64", attention=True)
+    assert compiled == ["float32", "float16"]
+    with pytest.raises(ConfigError, match="attention: expected one of float32, float16, bfloat16"):
+        warm_up("float64", attention=True)
+
+
+def test_warm_up_compiles_what_eviction_needs_where_it_is_asked_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(compiling, "kernel", lambda *args, **options: compiled.append(args))
+    warm_up("int8", eviction=True)
+    moving = [("put_row", 1), *[("put_rows", 1)] * 2, *[("put_batch_rows", 1)] * 2]
+    weighing = [(name, w) for w in (4, 8) for name in ["sum_by_row", "largest_by_row"]] * 2
+    assert sorted(compiled) == sorted(moving + weighing)

@@ -196,6 +196,12 @@ def test_rows_of_a_subclass_come_back_as_plain_arrays_assembled_or_not() -> None
         assert {type(array) for array in arrays} == {np.ndarray}
 
 
+@pytest.mark.parametrize("layout", ["BSHD", "BHSD"])
+def test_a_copy_knows_its_layout(layout: str) -> None:
+    cache = KVCache(layers=1, kv_heads=1, head_dim=1, layout=layout, strategy=Append(2))
+    assert cache.read(0).copy().layout == cache.read(0).copy().copy().layout == layout
+
+
 # Read-only
 
 

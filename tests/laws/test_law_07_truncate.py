@@ -1,9 +1,11 @@
 """Law 7: truncate drops the newest tokens of all layers or of none."""
 
+import re
+
 import pytest
 
-from kvring import Append, Circular, EvictedError, PositionError
-from tests.by_hand import fed, feed, settle, shown
+from kvring import Append, Circular, EvictedError, PositionError, Replace
+from tests.by_hand import fed, feed, make, rows, settle, shown
 
 WORKED_EXAMPLE = Circular(window=4, sink_tokens=1, rollback_tokens=2)
 
@@ -32,6 +34,22 @@ def test_three_tokens_back_a_position_of_the_window_is_gone():
     ):
         cache.truncate(9)
     assert shown(cache.read(0)) == [0, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+@pytest.mark.parametrize("sink_tokens", [0, 1, 3])
+def test_the_rollback_tokens_that_a_refusal_names_are_enough_and_one_less_is_not(
+    window, sink_tokens
+):
+    tokens = 20
+    for seq_len in range(sink_tokens + 1, tokens):
+        with pytest.raises(EvictedError) as refusal:
+            fed(Circular(window, sink_tokens), tokens).truncate(seq_len)
+        named = re.search(r"use rollback_tokens >= (\d+) or reset", str(refusal.value))
+        enough = int(named.group(1))
+        fed(Circular(window, sink_tokens, enough), tokens).truncate(seq_len)
+        with pytest.raises(EvictedError):
+            fed(Circular(window, sink_tokens, enough - 1), tokens).truncate(seq_len)
 
 
 @pytest.mark.parametrize("seq_len", [0, 1])
@@ -83,6 +101,24 @@ def test_a_position_only_some_layers_have_is_refused():
     with pytest.raises(PositionError, match="expected 0 to 3"):
         cache.truncate(4)
     assert cache.seq_lens.tolist() == [[4], [3]]
+
+
+def test_a_longer_step_on_a_full_ring_cannot_be_mended():
+    cache = fed(WORKED_EXAMPLE, 12, layers=2)
+    feed(cache, 3)
+    with pytest.raises(EvictedError):
+        cache.truncate(cache.seq_len)
+    assert cache.seq_lens.tolist() == [[15], [12]]
+
+
+def test_a_step_cut_short_in_replace_mode_cannot_be_mended():
+    cache = make(Replace(4), layers=2)
+    for layer in range(2):
+        cache.update(layer, *rows(0, 2))
+    cache.update(0, *rows(7, 9))
+    cache.truncate(cache.seq_len)
+    keys = [cache.read(layer).keys.ravel().tolist() for layer in range(2)]
+    assert keys == [[7, 8], [0, 1]], "the rows before are gone"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from kvring import Append, Circular, KVRingError, Replace
-from tests.by_hand import fed, make, rows, settle, shown
-from tests.interrupts import OneSignal, at_every_bytecode
+from tests.by_hand import CALLS, fed, make, rows, settle, shown
+from tests.interrupts import OneSignal, at_every_bytecode, let_go
 
 MODES = [Append(20), Circular(3, 1, 2), Replace(9)]
 
@@ -44,18 +44,6 @@ def filled(mode):
     return cache
 
 
-CALLS = {
-    "one token": lambda cache: cache.update(0, *rows(9, 10)),
-    "one token in physical order": lambda cache: cache.update(0, *rows(9, 10), order="physical"),
-    "a chunk": lambda cache: cache.update(0, *rows(9, 12)),
-    "a chunk that is assembled": lambda cache: cache.update(0, *rows(9, 14)),
-    "the total": lambda cache: cache.update(0, *rows(9, 11), seq_len=11),
-    "truncate": lambda cache: cache.truncate(8),
-    "truncate by a smaller total": lambda cache: cache.update(0, *rows(0, 0), seq_len=8),
-    "reset": lambda cache: cache.reset(),
-}
-
-
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("mode", MODES[:2], ids=str)
 def test_an_interrupt_at_any_bytecode_leaves_the_state_before_or_after(mode, name):
@@ -69,12 +57,32 @@ def test_an_interrupt_at_any_bytecode_leaves_the_state_before_or_after(mode, nam
         cache = filled(mode)
         with interrupt:
             call(cache)
-        for ring in cache.rings:  # held only by a call that is no more: let go, as it would have
+        let_go(cache, interrupt)
+        assert_before_or_after(cache, before, after, interrupt.where)
+
+    assert at_every_bytecode(interrupted) > 20
+
+
+@pytest.mark.parametrize("error", [TypeError, LookupError])
+@pytest.mark.parametrize("order", ["temporal", "physical"])
+@pytest.mark.parametrize("mode", MODES[:2], ids=str)
+def test_what_a_signal_handler_raises_is_never_taken_for_the_calls_own(mode, order, error):
+    before, finished = content(filled(mode)), filled(mode)
+    finished.update(0, *rows(9, 10))
+    after = content(finished)
+
+    def interrupted(interrupt):
+        cache, came_back = filled(mode), False
+        with interrupt:
+            cache.update(0, *rows(9, 10), order=order)
+            came_back = True
+        assert came_back is not interrupt.fired, f"swallowed at {interrupt.where}"
+        for ring in cache.rings:
             if ring.lock.locked():
                 ring.lock.release()
         assert_before_or_after(cache, before, after, interrupt.where)
 
-    assert at_every_bytecode(interrupted) > 20
+    assert at_every_bytecode(interrupted, error=error) > 20
 
 
 @pytest.mark.parametrize("given", [(0, 4), (0, 0)], ids=["four rows", "no rows"])
@@ -83,9 +91,7 @@ def test_an_interrupted_replacement_shows_the_old_rows_or_the_new(given):
         cache = filled(Replace(9))
         with interrupt:
             cache.update(0, *rows(*given))
-        for ring in cache.rings:
-            if ring.lock.locked():
-                ring.lock.release()
+        let_go(cache, interrupt)
         settle(cache)
         assert shown(cache.read(0)) in (list(range(9)), list(range(*given))), interrupt.where
 
@@ -101,9 +107,7 @@ def test_a_refused_call_interrupted_anywhere_leaves_the_next_one_to_work(mode):
         before = content(cache)
         with interrupt, pytest.raises((KVRingError, KeyboardInterrupt)):
             cache.update(0, wrong, wrong)
-        for ring in cache.rings:
-            if ring.lock.locked():
-                ring.lock.release()
+        let_go(cache, interrupt)
         assert content(cache) == before, interrupt.where
         view = cache.update(0, *rows(8, 9))
         settle(cache)

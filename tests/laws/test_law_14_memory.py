@@ -110,7 +110,7 @@ def test_segments_in_temporal_order_allocate_nothing_net_either():
     assert cache.stats.rows_gathered == 0
 
 
-def test_memory_goes_back_when_the_cache_goes():
+def test_an_array_taken_out_of_a_view_keeps_its_memory_when_the_cache_goes():
     cache = KVCache(layers=1, kv_heads=1, head_dim=4, strategy=Append(10))
     keys, _ = cache.update(0, *(np.ones((1, 1, 1, 4), np.float32),) * 2)
     del cache

@@ -39,6 +39,7 @@ from tests.property.drawing import (
     part_of,
     wrong_call,
 )
+from tests.property.reloading import reloaded, restored
 from tests.support import Array, make_rows, token_axis, token_names
 
 EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "400"))
@@ -172,6 +173,16 @@ class CacheMachine(RuleBasedStateMachine):
         self.pair = going_on
         self.shelved = [*self.shelved, shelved][-KEPT:]
 
+    @rule()
+    def save_and_load(self) -> None:
+        """The twin goes on, as if nothing had happened; the saved one is put away."""
+        self.go_on_with(reloaded(self.pair.cache))
+
+    @rule()
+    def spill_and_restore(self) -> None:
+        """The same with a pool, in which the twin goes on."""
+        self.go_on_with(restored(self.pair.cache))
+
     @rule(
         layer=LAYERS,
         tokens=st.integers(0, 3),
@@ -256,6 +267,10 @@ class CacheMachine(RuleBasedStateMachine):
     def keep(self, layer: int, view: Any, seen: ReferenceView, order: str, looked_at: bool) -> None:
         expected = expected_view(self.pair.cache, self.pair.reference, layer, seen, order)
         self.pair.views = [*self.pair.views, (layer, view, expected, looked_at)][-KEPT:]
+
+    def go_on_with(self, twin: Any) -> None:
+        self.shelved = [*self.shelved, self.pair][-KEPT:]
+        self.pair = Pair(twin, self.pair.reference.copy())
 
     def truncate_all(self, seq_len: int) -> None:
         refused, _ = outcome(lambda: self.pair.reference.truncate(seq_len))

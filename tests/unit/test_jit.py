@@ -132,10 +132,10 @@ def test_two_processes_that_start_at_once_with_an_empty_cache_both_work(tmp_path
 def test_cache_names_differ_wherever_machine_codes_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def names() -> list[str]:
         return [
-            _jit._renamed(function, _jit.source_rows(width), releases_gil).__qualname__
+            _jit._renamed(function, _jit.source_rows(width), options).__qualname__
             for function in (kernels.put_row, kernels.put_rows)
             for width in (1, 2, 4, 8)
-            for releases_gil in (False, True)
+            for options in ({"nogil": False}, {"nogil": True}, {"fastmath": {"contract"}})
         ]
 
     unchecked = names()
@@ -143,7 +143,7 @@ def test_cache_names_differ_wherever_machine_codes_do(monkeypatch: pytest.Monkey
     checked = names()
     monkeypatch.setattr(_jit, "__version__", "another")
     of_another_version = names()
-    assert len({*unchecked, *checked, *of_another_version}) == 3 * 2 * 4 * 2
+    assert len({*unchecked, *checked, *of_another_version}) == 3 * 2 * 4 * 3
 
 
 # Entry points

@@ -1,102 +1,28 @@
-"""Kernels: each against a three-line NumPy twin, and what they refuse is refused whole."""
+"""Kernels: each against a three-line NumPy twin. Refusals: ``test_kernel_refusals.py``."""
 
 from __future__ import annotations
-
-import os
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 
-from kvring import compiling, kernels
-from kvring.compiling import VARIANTS
-from kvring.kernels import DONE, MISSHAPEN, OVERLAPPING, STRIDED, TICKET
+from kvring import compiling
+from kvring.compiling import APART, VARIANTS
+from kvring.kernels import DONE, MISSHAPEN, OVERLAPPING, STRIDED
 from tests.support import Array
-
-BATCH, CAPACITY, KV_HEADS, HEAD_DIM, VALUE_DIM = 2, 5, 3, 4, 3
-WIDTHS = (1, 2, 4, 8)
-TOKEN_AXES = (1, 2)  # layouts BSHD and BHSD
-TICKET_GIVEN = 77
-Variant = tuple[str, bool]  # a kernel's name, and whether it releases the GIL
-
-
-def shape(count: int, dim: int, token_axis: int) -> tuple[int, ...]:
-    axes = [BATCH, KV_HEADS, dim]
-    axes.insert(token_axis, count)
-    return tuple(axes)
-
-
-def random_words(wanted: tuple[int, ...], width: int, seed: int) -> Array:
-    nbytes = int(np.prod(wanted)) * width
-    random_bytes = np.random.default_rng(seed).bytes(nbytes)
-    return np.frombuffer(random_bytes, dtype=f"u{width}").reshape(wanted).copy()
-
-
-@dataclass
-class Layer:
-    """Storage full of random words, its block, and kernels to call on both."""
-
-    width: int
-    token_axis: int
-
-    def __post_init__(self) -> None:
-        self.keys = random_words(shape(CAPACITY, HEAD_DIM, self.token_axis), self.width, seed=1)
-        self.values = random_words(shape(CAPACITY, VALUE_DIM, self.token_axis), self.width, seed=2)
-        self.block = kernels.new_block(self.keys, self.values, self.token_axis)
-
-    def new_rows(self, count: int) -> tuple[Array, Array]:
-        """K and V of `count` tokens: other random words than those stored."""
-        keys = random_words(shape(count, HEAD_DIM, self.token_axis), self.width, seed=3)
-        values = random_words(shape(count, VALUE_DIM, self.token_axis), self.width, seed=4)
-        return keys, values
-
-    def put(self, keys: Array, values: Array, slots: list[int], variant: Variant) -> int:
-        """Call a kernel as a ring would: ticket 77, 3 rows evicted, 6 assembled."""
-        name, releases_gil = variant
-        kernel = compiling.kernel(name, self.width, releases_gil=releases_gil)
-        last: tuple[Any, ...] = (np.array(slots, dtype=np.int64), 6)
-        if name == "put_row":
-            last = (slots[0],)
-        return kernel(self.block, keys, values, TICKET_GIVEN, 3, *last)
-
-    def picture(self) -> list[bytes]:
-        return [array.tobytes() for array in (self.keys, self.values, self.block)]
-
-
-def twin(target: Array, source: Array, slots: list[int], token_axis: int) -> Array:
-    """`target` after ``target[slots[t]] = source[t]`` along the token axis, where slots[t] >= 0."""
-    result, kept = target.copy(), np.array(slots) >= 0
-    rows = np.moveaxis(source, token_axis, 0)[kept]
-    np.moveaxis(result, token_axis, 0)[np.array(slots)[kept]] = rows
-    return result
-
-
-def assert_moved_as_by_twin(
-    layer: Layer, keys: Array, values: Array, slots: list[int], variant: Variant
-) -> None:
-    expected_keys = twin(layer.keys, keys, slots, layer.token_axis)
-    expected_values = twin(layer.values, values, slots, layer.token_axis)
-    assert layer.put(keys, values, slots, variant) == DONE
-    np.testing.assert_array_equal(layer.keys, expected_keys)
-    np.testing.assert_array_equal(layer.values, expected_values)
-
-
-PUT_ROW, PUT_ROWS, _ = VARIANTS
-each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=["one", "many", "many, no GIL"])
-many_variants = pytest.mark.parametrize("variant", VARIANTS[1:], ids=["many", "many, no GIL"])
-
-
-@pytest.fixture(params=TOKEN_AXES, ids=["BSHD", "BHSD"])
-def token_axis(request: pytest.FixtureRequest) -> int:
-    axis: int = request.param
-    return axis
-
-
-@pytest.fixture
-def layer(token_axis: int) -> Layer:
-    return Layer(width=4, token_axis=token_axis)
-
+from tests.unit.kernel_layer import (
+    BATCH,
+    CAPACITY,
+    PUT_ROW,
+    PUT_ROWS,
+    TICKET_GIVEN,
+    WIDTHS,
+    Layer,
+    Variant,
+    assert_moved_as_by_twin,
+    each_variant,
+    many_variants,
+    twin,
+)
 
 # What moves
 
@@ -128,6 +54,53 @@ def test_put_rows_moves_what_its_twin_moves_to_random_slots(token_axis: int, see
         assert_moved_as_by_twin(layer, *layer.new_rows(CAPACITY), slots.tolist(), variant)
 
 
+def apart_twin(target: Array, source: Array, slots: Array, token_axis: int) -> Array:
+    """`target` after ``target[b, slots[b, t]] = source[b, t]``, where slots[b, t] >= 0."""
+    one = [twin(target[[b]], source[[b]], row.tolist(), token_axis) for b, row in enumerate(slots)]
+    return np.concatenate(one)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("variant", APART, ids=["keeps the GIL", "no GIL"])
+@pytest.mark.parametrize("seed", range(3))
+def test_put_batch_rows_moves_what_its_twin_moves(
+    width: int, token_axis: int, variant: Variant, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    for count in (1, 3, CAPACITY):
+        layer = Layer(width, token_axis)
+        slots = np.stack([random.permutation(CAPACITY)[:count] for _ in range(BATCH)])
+        slots[random.random(slots.shape) < 0.2 * seed] = -1
+        keys, values = layer.new_rows(count)
+        expected = [
+            apart_twin(target, rows, slots, token_axis)
+            for target, rows in ((layer.keys, keys), (layer.values, values))
+        ]
+        before = layer.block.tolist()
+        kernel = compiling.kernel(variant[0], width, releases_gil=variant[1])
+        assert kernel(layer.block, keys, values, TICKET_GIVEN, 3, slots, 6, 9) == DONE
+        np.testing.assert_array_equal(layer.keys, expected[0])
+        np.testing.assert_array_equal(layer.values, expected[1])
+        written = int((slots >= 0).sum())
+        assert layer.block.tolist() == [TICKET_GIVEN, 9, written, 3, 6, *before[5:]]
+
+
+def test_put_batch_rows_refuses_whole_what_put_rows_refuses(layer: Layer) -> None:
+    kernel = compiling.kernel("put_batch_rows", layer.width)
+    keys, values = layer.new_rows(2)
+    inside = layer.keys.reshape(-1)[: keys.size].reshape(keys.shape)
+    every_other = np.repeat(values, 2, axis=3)[..., ::2]
+    before = layer.picture()
+    slots = np.array([[0, 1]] * BATCH)
+    for wrong_keys, wrong_values, code in (
+        (keys[:1], values, MISSHAPEN),
+        (keys, every_other, STRIDED),
+        (inside, values, OVERLAPPING),
+    ):
+        assert kernel(layer.block, wrong_keys, wrong_values, TICKET_GIVEN, 3, slots, 6, 4) == code
+        assert layer.picture() == before
+
+
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "complex64", "float64", "int64"])
 def test_kernels_take_arrays_of_any_dtype_of_their_width(token_axis: int, dtype: str) -> None:
     layer = Layer(np.dtype(dtype).itemsize, token_axis)
@@ -137,13 +110,14 @@ def test_kernels_take_arrays_of_any_dtype_of_their_width(token_axis: int, dtype:
     np.testing.assert_array_equal(layer.keys, expected)
 
 
-# What is counted: ticket, tokens, rows written, evicted and assembled are the block's first words
+# What is counted: ticket, tokens, rows written, evicted and assembled are the block's first words.
+# Kernels whose batch rows share slots are told of one batch row, and count for all of them.
 
 
 def test_put_row_counts_one_token_and_leaves_the_ticket(layer: Layer) -> None:
     before = layer.block.tolist()
     layer.put(*layer.new_rows(1), [2], PUT_ROW)
-    assert layer.block.tolist() == [TICKET_GIVEN, 1, 1, 3, 0, *before[5:]]
+    assert layer.block.tolist() == [TICKET_GIVEN, *(BATCH * n for n in (1, 1, 3, 0)), *before[5:]]
 
 
 @many_variants
@@ -151,14 +125,15 @@ def test_put_rows_counts_tokens_and_rows_apart(layer: Layer, variant: Variant) -
     before = layer.block.tolist()
     for _ in range(2):
         layer.put(*layer.new_rows(4), [-1, 3, -1, 0], variant)
-    assert layer.block.tolist() == [TICKET_GIVEN, 8, 4, 6, 12, *before[5:]]
+    assert layer.block.tolist() == [TICKET_GIVEN, *(BATCH * n for n in (8, 4, 6, 12)), *before[5:]]
 
 
-def test_a_block_is_two_cache_lines_and_describes_the_storage(layer: Layer) -> None:
-    assert (layer.block.nbytes, layer.block.dtype) == (8 * kernels.BLOCK_WORDS, np.int64)
+def test_a_block_describes_the_storage_and_admits_all_of_it(layer: Layer) -> None:
+    assert layer.block.dtype == np.int64
     keys_at, values_at = layer.keys.ctypes.data, layer.values.ctypes.data
     expected = [0] * 5 + [layer.token_axis, keys_at, *layer.keys.shape]
-    assert layer.block.tolist() == [*expected, values_at, *layer.values.shape]
+    expected += [values_at, *layer.values.shape, layer.keys.shape[layer.token_axis]]
+    assert layer.block.tolist() == expected
 
 
 # Strides
@@ -208,87 +183,3 @@ def test_a_row_repeated_by_a_zero_stride_moves_as_often_as_it_is_shown(
 
 
 # What is refused. Nothing is written: not K, not V, not the block
-
-
-def assert_refused(layer: Layer, keys: Array, values: Array, slots: list[int], code: int) -> None:
-    before = layer.picture()
-    for variant in VARIANTS:
-        if variant[0] == "put_rows" or len(slots) == 1:
-            assert layer.put(keys, values, slots, variant) == code, variant
-            assert layer.picture() == before, variant
-
-
-@pytest.mark.parametrize("wrong", ["keys", "values"])
-@pytest.mark.parametrize("axis", [0, 1, 2, 3])
-@pytest.mark.parametrize("more", [-1, 1])
-@pytest.mark.parametrize("slots", [[2], [4, 0]])
-def test_a_wrong_axis_in_keys_or_values_is_refused(
-    layer: Layer, wrong: str, axis: int, more: int, slots: list[int]
-) -> None:
-    rows = dict(zip(("keys", "values"), layer.new_rows(len(slots)), strict=True))
-    wanted = list(rows[wrong].shape)
-    wanted[axis] += more
-    rows[wrong] = random_words(tuple(wanted), layer.width, seed=5)
-    assert_refused(layer, rows["keys"], rows["values"], slots, MISSHAPEN)
-
-
-@pytest.mark.parametrize("count", [0, 2])
-def test_another_number_of_tokens_than_slots_is_refused(layer: Layer, count: int) -> None:
-    assert_refused(layer, *layer.new_rows(count), [3], MISSHAPEN)
-
-
-@pytest.mark.parametrize("wrong", [0, 1])
-@pytest.mark.parametrize("how", ["negative", "zero", "twice"])
-def test_elements_that_are_no_neighbours_are_refused(layer: Layer, wrong: int, how: str) -> None:
-    rows = list(layer.new_rows(1))
-    plain = rows[wrong]
-    if how == "negative":
-        rows[wrong] = plain[..., ::-1]
-    elif how == "zero":
-        rows[wrong] = np.broadcast_to(plain[..., :1], plain.shape)
-    else:
-        rows[wrong] = np.repeat(plain, 2, axis=3)[..., ::2]
-    assert rows[wrong].shape == plain.shape
-    assert_refused(layer, *rows, [3], STRIDED)
-
-
-@pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("wrong", [0, 1])
-@pytest.mark.parametrize("of_the_other", [False, True])
-def test_rows_that_lie_in_the_storage_are_refused(
-    layer: Layer, wrong: int, backwards: bool, of_the_other: bool
-) -> None:
-    rows = list(layer.new_rows(2))
-    storage = (layer.keys, layer.values)[wrong != of_the_other]
-    lies_in_it = storage.reshape(-1)[1 : 1 + rows[wrong].size].reshape(rows[wrong].shape)
-    rows[wrong] = np.flip(lies_in_it, layer.token_axis) if backwards else lies_in_it
-    assert_refused(layer, *rows, [3, 0], OVERLAPPING)
-
-
-def test_rows_just_before_and_just_behind_the_storage_are_no_overlap(token_axis: int) -> None:
-    words = random_words((3, *shape(CAPACITY, HEAD_DIM, token_axis)), 4, seed=7)
-    layer = Layer(width=4, token_axis=token_axis)
-    layer.keys = words[1]
-    layer.block = kernels.new_block(layer.keys, layer.values, token_axis)
-    _, values = layer.new_rows(CAPACITY)
-    slots = list(range(CAPACITY))
-    for neighbour in (words[0], words[2]):
-        assert_moved_as_by_twin(layer, neighbour.copy(), values, slots, PUT_ROWS)
-        assert layer.put(neighbour, values, slots, PUT_ROWS) == DONE
-        np.testing.assert_array_equal(layer.keys, neighbour)
-
-
-@pytest.mark.skipif(
-    os.environ.get("NUMBA_BOUNDSCHECK") != "1" or os.environ.get("NUMBA_DISABLE_JIT") == "1",
-    reason="kernels check ranges under NUMBA_BOUNDSCHECK=1 alone; elsewhere this would write"
-    " beyond the storage",
-)
-@each_variant
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_slot_beyond_the_storage_raises_under_boundscheck(
-    width: int, token_axis: int, variant: Variant
-) -> None:
-    layer = Layer(width, token_axis)
-    with pytest.raises(IndexError):
-        layer.put(*layer.new_rows(1), [CAPACITY], variant)
-    assert layer.block[TICKET] == 0
