@@ -14,7 +14,7 @@ from kvring.reference import ReferenceCache
 from .linearizing import Call
 from .operations import Operation, as_arrays
 from .people import all_at_once
-from .points import Pauses, PointLock, instrument, waits_pass
+from .points import NoLock, Pauses, PointLock, instrument, waits_pass
 
 LAYERS = 2
 MODES = (Circular(2, 1, 1), Circular(1, 0, 2), Append(7), Replace(3))
@@ -47,9 +47,20 @@ def started(
     return cache, reference
 
 
-def drawn(dice: random.Random, tags: Iterator[int], mode: object) -> Operation:
-    """A random operation, whose rows have numbers that no other has."""
+def verbs_for(mode: object, lock: type[PointLock]) -> dict[str, int]:
+    """What may be drawn, and how often.
+
+    Where nothing locks, a resize frees memory that a kernel is writing to (without jit a kernel can
+    be interrupted anywhere): that is the end of the process, and no finding.
+    """
     verbs = EVICTING_VERBS if mode in EVICTING else VERBS
+    return {verb: often for verb, often in verbs.items() if verb != "resize" or lock is not NoLock}
+
+
+def drawn(
+    dice: random.Random, tags: Iterator[int], mode: object, verbs: dict[str, int]
+) -> Operation:
+    """A random operation, whose rows have numbers that no other has."""
     verb = dice.choices(list(verbs), list(verbs.values()))[0]
     layer, number = dice.randrange(LAYERS), dice.randrange(7)
     counts = {"update": dice.choice((1, 1, 1, 1, 2, 3)), "total": dice.choice((0, 1, 2))}
@@ -69,6 +80,7 @@ def recorded(
 ) -> tuple[ReferenceCache, list[Call]]:
     """What `threads` threads saw of `calls` calls each, and the reference they started from."""
     dice, tags, clock = random.Random(seed), count(1), count()
+    verbs = verbs_for(mode, lock)
     cache, reference = started(mode, kind)
     pauses = Pauses(seed)
     instrument(cache, pauses, lock)
@@ -76,7 +88,7 @@ def recorded(
     history: list[Call] = []
 
     def working(thread: int) -> Callable[[], None]:
-        todo = [drawn(dice, tags, mode) for _ in range(calls)]
+        todo = [drawn(dice, tags, mode, verbs) for _ in range(calls)]
 
         def work() -> None:
             for operation in todo:
