@@ -42,8 +42,10 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 # The search for a hundred planted mistakes is half of all work; `make conformance` does it, once.
 # `make users` has an environment for the tests of transformers.
 ONCE := --ignore tests/conformance/test_mutants.py --ignore tests/users
-# And these are about other things than where kernels read and write. The run with checked ranges
-# searches less: it looks at ranges, `make test` looks for histories.
+# The runs without jit and with checked ranges look at kernels; `make test` looks for histories and
+# interrupts each call at every bytecode.
+SEARCH_LESS := KVRING_EXAMPLES=100 KVRING_BYTECODES=7
+# And these are about other things than where kernels read and write.
 UNCOMPILED := --ignore tests/conformance --ignore tests/backends --ignore tests/bench --ignore tests/threads \
 	--ignore tests/cli --ignore tests/packaging --ignore tests/drawing --ignore tests/docs --ignore tests/users
 
@@ -52,13 +54,13 @@ test: $(TEST_READY) ## Run the tests as users run kvring
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(ONCE)
+	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ONCE)
 	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
 	@# A cache folder of its own, because a warm one serves unchecked code.
 	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" KVRING_EXAMPLES=100 $(BIN)/python -m pytest $(UNCOMPILED)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" $(SEARCH_LESS) $(BIN)/python -m pytest $(UNCOMPILED)
 
 threads: $(TEST_READY) ## Prove what threads and interrupts may do: all histories, schedules and signals
 	@# Side by side: interrupts reach the main thread, so they need a process of their own anyway.

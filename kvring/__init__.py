@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .attending import attend
+    from .attention.attending import attend
+    from .attention.merge import merge_attention
     from .cache import KVCache
+    from .cache.facts import Stats
     from .config import Append, Circular, Replace
     from .errors import (
         BudgetError,
@@ -32,10 +34,8 @@ if TYPE_CHECKING:
         StaleViewError,
     )
     from .eviction import FIFO, LRU, EvictionPolicy, HeavyHitter
-    from .facts import Stats
-    from .merge import merge_attention
     from .pool import CachePool
-    from .pool_facts import PoolEvent, PoolStats, SequenceInfo
+    from .pool.facts import PoolEvent, PoolStats, SequenceInfo
     from .ring import RingBuffer
     from .view import KVView
     from .warm import warm_up
@@ -83,13 +83,13 @@ _HOMES = {
     "KVCache": "cache",
     "KVView": "view",
     "RingBuffer": "ring",
-    "Stats": "facts",
-    "attend": "attending",  # a module of the same name would take its place
-    "merge_attention": "merge",
+    "Stats": "cache.facts",
+    "attend": "attention.attending",
+    "merge_attention": "attention.merge",
     "warm_up": "warm",
 }
 _HOMES |= dict.fromkeys(("Append", "Circular", "Replace"), "config")
-_HOMES |= dict.fromkeys(("PoolEvent", "PoolStats", "SequenceInfo"), "pool_facts")
+_HOMES |= dict.fromkeys(("PoolEvent", "PoolStats", "SequenceInfo"), "pool.facts")
 _HOMES |= dict.fromkeys(("FIFO", "LRU", "HeavyHitter", "EvictionPolicy"), "eviction")
 
 

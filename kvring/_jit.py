@@ -61,15 +61,15 @@ _settings: Any = numba.config  # from the environment, NUMBA_...
 
 # Numba's key knows the file of a kernel, not those of the functions that it calls.
 _SOURCES = [
-    Path(__file__).with_name(name)
+    Path(__file__).parent / name
     for name in (
         "_jit.py",
         "_jit_floats.py",
-        "attention.py",
+        "attention/kernel.py",
+        "attention/tiles.py",
         "kernels.py",
         "kernels_apart.py",
         "kernels_weights.py",
-        "tiles.py",
     )
 ]
 _SOURCE = crc32(b"".join(path.read_bytes() for path in _SOURCES if path.exists()))

@@ -1,4 +1,4 @@
-"""How a ring says that it may not write some slots yet: see :mod:`kvring.pooled`."""
+"""How a ring says that it may not write some slots yet: see :mod:`kvring.pool.pooled`."""
 
 from __future__ import annotations
 

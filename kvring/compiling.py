@@ -167,7 +167,7 @@ def _compile_weighing(
 
 def _compile_attention(dtype_name: str, make: Callable[..., Any]) -> Any:
     from . import _jit_floats as floats  # with Numba's intrinsics: what only moves needs none
-    from .attention import attend_rows
+    from .attention.kernel import attend_rows
 
     stored = floats.stored_rows(dtype_name)
     given = [floats.floats(4, any_strides=True, readonly=True), stored, stored, _jit.int64_pairs]

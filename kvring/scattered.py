@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .evicting_plans import NONE, same_or_apart
+from .policies.plans import NONE, same_or_apart
 from .rows import Order, Planner, Rows, State
 from .spans import Spans
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from typing import Any
 import kvring
 
 PACKAGE = kvring.__path__[0]
+# Which bytecodes are interrupted: every one, or every n-th in the runs without jit and with checked
+# ranges, where no bytecode is another one.
+STRIDE = int(os.environ.get("KVRING_BYTECODES", "1"))
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
 KERNELS = tuple(
     f"{PACKAGE}/{name}.py" for name in ("kernels", "kernels_apart", "kernels_weights", "_jit")
@@ -38,6 +42,7 @@ class InterruptAt:
         self.where = ""
         self.at_exit = False
         self.skips_exits = False  # go on to the next bytecode where no signal arrives
+        self._at_bytecode = self._count  # bound once
 
     def __enter__(self) -> InterruptAt:
         self._before = sys.gettrace()
@@ -51,19 +56,28 @@ class InterruptAt:
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         source = frame.f_code.co_filename
-        if not source.startswith(self.files) or source in KERNELS:
+        if self.fired or not source.startswith(self.files) or source in KERNELS:
             return None
-        frame.f_trace_opcodes = True
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._at_bytecode
+
+    def _count(self, frame: FrameType, event: str, _: Any) -> Any:
+        # Called for every bytecode, some thousand times as often as it raises.
         if event == "opcode":
             self.left -= 1
-            if self.left <= 0 and not self.fired and not keeps_books(frame):
-                self.at_exit = leaves_a_with_block(frame)
-                if self.skips_exits and (self.at_exit or opens_a_handler(frame)):
-                    return self._trace
-                self.fired = True
-                self.where = f"{frame.f_code.co_name}:{frame.f_lineno}"
-                raise self.error
-        return self._trace
+            if self.left <= 0 and not self.fired:
+                self._raise_in(frame)
+        return self._at_bytecode
+
+    def _raise_in(self, frame: FrameType) -> None:
+        if keeps_books(frame):
+            return
+        self.at_exit = leaves_a_with_block(frame)
+        if self.skips_exits and (self.at_exit or opens_a_handler(frame)):
+            return
+        self.fired = True
+        self.where = f"{frame.f_code.co_name}:{frame.f_lineno}"
+        raise self.error
 
 
 @cache
@@ -186,15 +200,16 @@ def at_every_bytecode(
     error: type[BaseException] = KeyboardInterrupt,
     *,
     also: str = "",
+    stride: int = STRIDE,
 ) -> int:
     """Run `call` with an interrupt at its first bytecode, its second, ... until it completes.
 
     Returns
     -------
     int
-        How many interrupts there were.
+        At how many bytecodes an interrupt may arrive.
     """
-    for n in range(1, limit):
+    for n in range(1, limit, stride):
         interrupt = InterruptAt(n, error, also=also)
         call(interrupt)
         assert sys.exc_info()[0] is None, f"{interrupt.where}: the interpreter is out of step"

@@ -17,8 +17,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ..attend_checks import checked_call
-from ..attending import NO_FLOATS, NO_LSE, NO_SCORES, _run
+from ..attention.attending import NO_FLOATS, NO_LSE, NO_SCORES, _run
+from ..attention.checks import checked_call
 from ..spans import Asked, spans_of
 from ..view import KVView
 from .hf_columns import Columns

@@ -23,7 +23,7 @@ except ImportError as error:
         f" pip install torch, then pip install 'kvring[transformers]'"
     ) from error
 
-from ..attend_checks import name_of
+from ..attention.checks import name_of
 from ..compiling import ATTENDED
 from ..errors import ConfigError, ShapeError
 from ..strategy import strategy_for

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..config import CacheConfig, Circular, Mode
 from ..errors import ConfigError, KVRingError
-from ..evicting_plans import EvictingPlan, Rest
 from ..plan import Move
+from ..policies.plans import EvictingPlan, Rest
 from ..reference import ReferenceCache
 from ..rows import State
 from ..strategy import EvictingStrategy, strategy_for

@@ -29,10 +29,10 @@ from .writing import FORMAT, VERSION, Progress, check_byte_order
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..cache.shared import SharedCache
     from ..config import Mode
     from ..plan import Move
     from ..rows import LayerState
-    from ..shared import SharedCache
     from ..strategy import Strategy
 
 __all__ = ["fill_cache", "load_cache"]

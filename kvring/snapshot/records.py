@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import SnapshotError
-from ..evicting_plans import Rest
 from ..eviction import LRU, HeavyHitter
+from ..policies.plans import Rest
 from ..rows import State, joined_state, per_batch_row
 from ..strategy import EvictingStrategy, Strategy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..cache.whole import WholeCache
     from ..config import Mode
     from ..plan import Move
     from ..rows import LayerState
-    from ..whole import WholeCache
 
 __all__ = [
     "LayerRecord",

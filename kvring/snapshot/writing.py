@@ -25,7 +25,7 @@ from .tensors import Counts, arrays_of, entries_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..shared import SharedCache
+    from ..cache.shared import SharedCache
 
 __all__ = ["FORMAT", "VERSION", "Progress", "save_cache", "write_cache"]
 

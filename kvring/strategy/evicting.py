@@ -6,7 +6,7 @@ four tokens, then one more for which the policy gives up position 1::
     slot        0 1 2 3        0 1 2 3
     position    0 1 2 3   ->   0 4 2 3        truncate goes back to 5, or to 0
 
-Unlike the other modes, a layer has a table of its own: see :mod:`kvring.residents`.
+Unlike the other modes, a layer has a table of its own: see :mod:`kvring.policies.residents`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 
 from ..config import Append
 from ..errors import CapacityError, EvictedError, StaleViewError
-from ..evicting_plans import EvictingPlan, Pins, RaggedEvictingPlan, Rest, same_or_apart
+from ..policies.plans import EvictingPlan, Pins, RaggedEvictingPlan, Rest, same_or_apart
+from ..policies.residents import Residents
+from ..policies.trackers import Guard
+from ..policies.victims import tracker_for
 from ..ragged import TokenCounts
 from ..ragged_rows import RaggedRows, aligned
-from ..residents import Residents
 from ..rows import LayerState, Order, RaggedState, Rows, Run, State, per_batch_row
 from ..scattered import ScatteredRows, oldest_first
-from ..trackers import Guard
-from ..victims import tracker_for
 from .inheriting import InheritingStrategy
 
 if TYPE_CHECKING:

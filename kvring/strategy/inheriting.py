@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import Append
-from ..evicting_plans import Rest
-from ..residents import Origin, Residents
+from ..policies.plans import Rest
+from ..policies.residents import Origin, Residents
+from ..policies.trackers import Guard, Tracker
+from ..policies.victims import tracker_for
 from ..rows import LayerState, Run, State
-from ..trackers import Guard, Tracker
-from ..victims import tracker_for
 from .base import Strategy
 
 if TYPE_CHECKING:

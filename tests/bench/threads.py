@@ -12,9 +12,9 @@ from time import perf_counter
 
 import numpy as np
 
-import kvring.cache
 from kvring import Append, Circular, KVCache
 from kvring.bench import Contestant, measure
+from kvring.cache import kv_cache
 
 __all__ = ["threads"]
 
@@ -57,7 +57,7 @@ def unlocked_cache() -> type[KVCache]:
     for locked, free in (("with lock:", "if True:"), ("if readers or (", "if (")):
         assert text.count(locked) == 1, "the update that is measured looks different now"
         text = text.replace(locked, free)
-    names = dict(vars(kvring.cache))
+    names = dict(vars(kv_cache))
     exec(compile(text, "update without a lock", "exec"), names)
     return type("UnlockedCache", (KVCache,), {"update": names["update"]})
 

@@ -128,7 +128,7 @@ def test_changes_made_one_by_one_would_be_found_out(monkeypatch: pytest.MonkeyPa
             for change in changes[:number]:
                 change()
 
-        monkeypatch.setattr("kvring.surgery.at_once", some)
+        monkeypatch.setattr("kvring.cache.surgery.at_once", some)
         cache = filled(MODES["ring"])
         CALLS["repeat"](cache)
         found.add(told(cache, before, after, f"after {number}"))

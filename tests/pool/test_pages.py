@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvring.pages import Planes
+from kvring.pool.pages import Planes
 
 SHAPES = st.tuples(
     st.integers(1, 5), st.integers(1, 40), st.integers(1, 3000), st.sampled_from([512, 4096])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kvring.spill import SpillFolder
+from kvring.pool.spill import SpillFolder
 from tests.pool.pools import make_sequence, named, small_pool
 from tests.pool.test_spill import spill_files, spilled
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kvring import CachePool, KVCache, SnapshotError
-from kvring.book import Need
-from kvring.sequences import Hold
+from kvring.pool.book import Need
+from kvring.pool.sequences import Hold
 
 AXES = ("kv_heads", "head_dim", "value_dim", "strategy")
 # In memory, where there is such a folder: thousands of files are not to be waited for.

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from kvring import Circular, KVCache, KVRingError, KVView, StaleViewError
-from kvring.forgetting import Forgetting
 from kvring.reference import ReferenceCache, ReferenceView
+from kvring.reference.forgetting import Forgetting
 
 UNKNOWN = "stale by the time it was looked at"
 Result = Any

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from kvring import ShapeError
-from kvring.total import Todo, what_total_means
+from kvring.cache.total import Todo, what_total_means
 
 NUMBERS = range(7)
 WRITE, READ, TRUNCATE = Todo("write"), Todo("read"), Todo("truncate")

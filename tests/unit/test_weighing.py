@@ -9,7 +9,7 @@ import pytest
 
 from kvring.errors import PolicyError
 from kvring.kernels_weights import BLOCK
-from kvring.weigh import QUIET_WEIGHTS, Way, weighed
+from kvring.policies.weigh import QUIET_WEIGHTS, Way, weighed
 from tests.support import Array
 
 SHAPES = [
