@@ -6,10 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-from kvring.attention.tiles import exp
 
 from kvring import _jit_floats, compiling
 from kvring.attention import workers
+from kvring.attention.tiles import exp
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
