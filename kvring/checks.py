@@ -28,6 +28,7 @@ __all__ = [
     "checked_padding",
     "checked_token_counts",
     "checked_tokens",
+    "is_list",
     "per_batch_row_tokens",
 ]
 
@@ -84,7 +85,14 @@ def checked_padding(padding: object) -> Padding:
     return PADDINGS[padding]
 
 
-def per_batch_row_tokens(name: str, values: object, batch: int) -> tuple[int, ...]:
+def is_list(values: object) -> bool:
+    """Whether there is something in `values` to go through: not so in texts and single numbers."""
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0
+    return isinstance(values, Iterable) and not isinstance(values, (str, bytes))
+
+
+def per_batch_row_tokens(name: str, values: Any, batch: int) -> tuple[int, ...]:
     """One plain int for each batch row, out of a list or a one-dimensional array of them."""
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
@@ -92,7 +100,7 @@ def per_batch_row_tokens(name: str, values: object, batch: int) -> tuple[int, ..
         if values.dtype.kind not in "iu":
             raise DTypeError(f"{name}: expected an array of ints, got {values.dtype}")
         values = values.tolist()
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if not is_list(values):
         raise DTypeError(f"{name}: expected a list of int, got {values!r}")
     listed = tuple(checked_tokens(name, value) for value in values)
     if len(listed) != batch:

@@ -5,6 +5,10 @@ they left half done: a lock that nobody will give back, rows that a kernel was m
 waits for the locks of all layers, which are never held for longer than it takes to move rows, and
 the child makes them anew. Anew and not free again: if a signal handler forks in the middle of an
 update, that update still gives back the lock it took.
+
+Locks are taken in the order in which a cache takes those of all its layers. Where somebody takes
+them in another order, the fork gives back what it has and begins anew: it never stands still on one
+lock while it holds another that is waited for.
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from operator import methodcaller
 from pathlib import Path
 from threading import Lock, local
+from time import monotonic, sleep
 from types import FrameType
 from typing import Protocol
 
@@ -26,6 +31,8 @@ __all__ = ["hold", "last_before_fork", "survives_fork"]
 
 # What a fork waits at most for the work of other threads: longer than any update takes.
 PATIENCE_SECONDS = 30.0
+# And for one lock while it holds others, before it gives them back for a moment.
+TURN_SECONDS, PAUSE_SECONDS = 0.05, 0.001
 
 _PACKAGE = str(Path(__file__).parent)
 _numbers = count()
@@ -91,12 +98,7 @@ def _before() -> None:
         _take(first._locks(), patience)
     taken = set(map(id, _held.locks))
     locks = [lock for survivor in _survivors(_living) for lock in survivor._locks()]
-    locks = [lock for lock in locks if id(lock) not in taken]
-    _take(locks, 0.0)
-    taken = set(map(id, _held.locks))
-    busy = [lock for lock in locks if id(lock) not in taken]
-    if busy:
-        _take(busy, patience / len(busy))
+    _take_all([lock for lock in locks if id(lock) not in taken], patience)
     for prepare in _last:
         prepare()
 
@@ -108,6 +110,26 @@ def _take(locks: list[Lock], seconds: float) -> None:
     """
     attempt = methodcaller("acquire", seconds > 0, seconds or -1)
     _held.locks.extend(filter(attempt, locks))
+
+
+def _take_all(locks: list[Lock], patience: float) -> None:
+    """Take all of `locks`, or after `patience` seconds those that are free."""
+    before, until = len(_held.locks), monotonic() + patience
+    while monotonic() < until:
+        for lock in locks:
+            _take([lock], TURN_SECONDS)
+            if not _held.locks or _held.locks[-1] is not lock:
+                break
+        else:
+            return
+        _give_back(len(_held.locks) - before)
+        sleep(PAUSE_SECONDS)  # whoever waited for one of them takes it now
+    _take(locks, 0.0)
+
+
+def _give_back(number: int) -> None:
+    """Give back the locks taken last, in C code as above."""
+    list(map(methodcaller("release"), map(_held.locks.pop, repeat(-1, number))))
 
 
 def _inside_kvring() -> bool:

@@ -210,7 +210,7 @@ class KVView(Shown):
         if now != before:
             how = _changed(before, now)
             if now.epoch != before.epoch:
-                how += ", tokens were taken back"
+                how += ", tokens were taken back, replaced or moved"
             raise StaleViewError(
                 f"this view is stale: the layer has changed since it was made ({how}); use it"
                 f" before the next write, or keep view.copy()"

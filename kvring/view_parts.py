@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .checks import checked_batch_row
+from .errors import StaleViewError
 from .shown import described
 from .storage import read_only
 from .view import KVView
@@ -155,7 +156,14 @@ class PartView(KVView):
 
     def __repr__(self) -> str:
         kind = "copied" if self._parent is None else f"batch row {self._number}"
-        return f"<KVView {kind}: {described(self._shown, self._both()[0].dtype)}>"
+        # Nothing is gathered to name a view, and a stale one has a name too.
+        dtype = self._own[0].dtype if self._parent is None else self._parent._ring.dtype
+        try:
+            rows = described(self._shown, dtype)
+            self._check_fresh()
+        except StaleViewError:
+            return f"<KVView {kind}: rows of {dtype}; stale>"
+        return f"<KVView {kind}: {rows}>"
 
 
 def part_of(pair: Pair, batch_row: int, tokens: slice, layout: Layout) -> Pair:

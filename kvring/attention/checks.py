@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "checked_call", "checked_factor", "name_of"]
 
 FLOAT32 = np.dtype(np.float32)
+MOST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @lru_cache
@@ -50,18 +51,20 @@ class Call(NamedTuple):
 
 
 def checked_factor(name: str, value: Any, default: float) -> float:
-    """A finite number, or the default for None; a softcap is above 0."""
+    """A finite float32, or the default for None; a softcap is above 0."""
     if value is None:
         return default
     if isinstance(value, (str, bytes, bool, np.bool_)):
         raise DTypeError(f"{name}: expected a number, got {value!r}")
     try:
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise DTypeError(f"{name}: expected a number, got {value!r}") from None
-    if not math.isfinite(number) or (name == "softcap" and number <= 0):
-        wanted = "a finite number above 0" if name == "softcap" else "a finite number"
-        raise ConfigError(f"{name}: expected {wanted}, got {value!r}")
+    if not abs(number) <= MOST_FLOAT32 or (name == "softcap" and number <= 0):
+        wanted = "a finite float32 above 0" if name == "softcap" else "a finite float32"
+        raise ConfigError(f"{name}: expected {wanted}, got {value!s:.80}")
     return number
 
 

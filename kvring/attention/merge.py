@@ -51,6 +51,10 @@ def merge_attention(
     >>> merge_attention(half, [np.zeros(1, np.float32)] * 2)[0]
     array([[3.]], dtype=float32)
     """
+    for name, given in (("outputs", outputs), ("lses", lses)):
+        if not isinstance(given, (list, tuple, np.ndarray)):
+            got = type(given).__name__
+            raise DTypeError(f"merge_attention: expected a list of arrays for {name}, got {got}")
     if not len(outputs) or len(outputs) != len(lses):
         got = f"{len(outputs)} outputs and {len(lses)} lses"
         raise ShapeError(f"merge_attention: expected one lse for each of one or more, got {got}")

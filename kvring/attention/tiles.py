@@ -116,6 +116,8 @@ def begin(query: Floats, scale: float, sink_logits: Floats, tile: Tile) -> None:
         head = y if tile.token_axis == 1 else x
         tile.top[i] = sink_logits[head] if len(sink_logits) else F(-np.inf)
         tile.total[i] = ONE if len(sink_logits) else ZERO
+        if np.isnan(tile.top[i]):  # in the total it stays; as a top, no score would be above it
+            tile.top[i], tile.total[i] = F(-np.inf), tile.top[i]
         for d in range(tile.sums.shape[1]):
             tile.sums[i, d] = ZERO
 

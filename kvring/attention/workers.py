@@ -30,8 +30,10 @@ if hasattr(os, "register_at_fork"):
 def spread(part: Callable[[int, int], None], units: int, threads: int) -> None:
     """Call ``part(start, stop)`` once per thread, so that together they do units 0 .. units - 1.
 
-    The first part runs in the caller's thread. Whatever happens, also Ctrl-C, no part runs any more
-    once this has returned: it writes to memory of the caller.
+    The first part runs in the caller's thread, and so does what no other thread takes: there are
+    none for it once the interpreter has begun to end, or when the system gives no more. Whatever
+    happens, also Ctrl-C, no part runs any more once this has returned: it writes to memory of the
+    caller.
 
     Parameters
     ----------
@@ -43,10 +45,17 @@ def spread(part: Callable[[int, int], None], units: int, threads: int) -> None:
     threads = min(threads, units)
     bounds = [units * n // threads for n in range(threads + 1)]
     others: list[Future[None]] = []
+    left = units
     try:
         for n in range(1, threads):
-            others.append(_pool(threads).submit(part, bounds[n], bounds[n + 1]))
+            try:
+                others.append(_pool(threads).submit(part, bounds[n], bounds[n + 1]))
+            except RuntimeError:
+                left = bounds[n]
+                break
         part(bounds[0], bounds[1])
+        if left < units:
+            part(left, units)
     finally:
         _wait_for(others)
     for other in others:

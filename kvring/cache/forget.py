@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import checked_layer, checked_tokens
+from ..checks import checked_layer, checked_tokens, is_list
 from ..errors import DTypeError, EvictedError, LayerError, PolicyError, PositionError
 from ..plan import Move
 from ..policies.plans import Rest
@@ -233,7 +233,7 @@ class ForgettingCache(WholeCache):
 
 def _checked_positions(positions: Iterable[int]) -> list[int]:
     """Positions as plain ints, ascending, none twice."""
-    if isinstance(positions, (str, bytes)) or not isinstance(positions, Iterable):
+    if not is_list(positions):
         raise DTypeError(f"positions: expected a list of int, got {positions!r}")
     return sorted({checked_tokens("positions", position) for position in positions})
 

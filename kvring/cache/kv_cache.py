@@ -210,6 +210,8 @@ class KVCache(CarefulCache):
                     raise UnlikeError
                 plan = steps.plan
                 if plan.before is not last.after:
+                    if steps.asks_somebody:
+                        raise UnlikeError
                     plan = steps.plan_for(last.after, 1)
                 if plan.needs_care:
                     raise UnlikeError

@@ -109,7 +109,8 @@ would wait for itself; leave `with cache.reading(...)` before
         -----
         Whatever exception leaves the block, every layer goes back to where the step began, by a
         truncate: views made inside are stale. Who takes more than `tokens` gets EvictedError when
-        they cannot be taken back.
+        they cannot be taken back, and who is still inside a reading that was entered in the block
+        gets LockError: the rows that it reads stay.
 
         Threads: steps of one cache follow each other, and `truncate`, `reset` and `copy` of other
         threads wait for the step's end. Updates and readers are not held off, so the layers of a

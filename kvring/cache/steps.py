@@ -26,10 +26,12 @@ class Steps:
     are not the same object, and come together again by taking the plan that is there.
     """
 
-    __slots__ = ("apart", "look", "plan", "strategy", "unlike")
+    __slots__ = ("apart", "asks_somebody", "look", "plan", "strategy", "unlike")
 
     def __init__(self, strategy: Strategy, start: State) -> None:
         self.strategy = strategy
+        # A policy of somebody's own is asked when all has been checked, and once for an update.
+        self.asks_somebody = strategy.asks_somebody
         self.look: Plan = strategy.look(start, 1)
         # Any plan will do to begin with, as long as no layer is ever in the state it starts from.
         self.plan = self._first_plan(start._replace(epoch=-1))

@@ -12,7 +12,7 @@ from functools import partial
 from operator import setitem
 from typing import Any, NamedTuple
 
-from ..checks import checked_tokens
+from ..checks import checked_tokens, is_list
 from ..config import CacheConfig
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..plan import Move
@@ -139,6 +139,9 @@ class SurgeryCache(ForgettingCache):
             raise ShapeError(f"n: expected 1 or more, got {times}")
 
         def rearrange() -> None:
+            if times > 1:
+                for ring in self.rings:  # no memory for so many: said before they are counted up
+                    ring.reserved(times * self.batch, ring.capacity)
             self._rearrange(self._picked([b for b in range(self.batch) for _ in range(times)]))
 
         self._change_all(rearrange, WHAT)
@@ -227,7 +230,7 @@ def _stretches(layer: int, picks: Sequence[Pick]) -> Iterator[Stretch]:
 
 def _checked_batch_rows(batch_rows: Iterable[int]) -> list[int]:
     """Numbers of batch rows as plain ints."""
-    if isinstance(batch_rows, (str, bytes)) or not isinstance(batch_rows, Iterable):
+    if not is_list(batch_rows):
         raise DTypeError(f"batch_rows: expected a list of int, got {batch_rows!r}")
     return [checked_tokens("batch_rows", batch_row) for batch_row in batch_rows]
 

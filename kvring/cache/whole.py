@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
-from ..checks import checked_tokens, per_batch_row_tokens
+from ..checks import checked_tokens, is_list, per_batch_row_tokens
 from ..config import CacheConfig
 from ..errors import LockError, PositionError
 from ..plan import Move
@@ -65,7 +65,7 @@ class WholeCache(CacheFacts):
         us per layer, no bytes move. Threads: all layers change at once, once nobody reads any of
         them and no step is under way.
         """
-        if isinstance(seq_len, Iterable) and not isinstance(seq_len, (str, bytes)):
+        if is_list(seq_len):
             each = per_batch_row_tokens("seq_len", seq_len, self.batch)
             self._change_all(
                 lambda: self._truncate(per_batch_row_tokens("seq_len", each, self.batch))

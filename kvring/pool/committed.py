@@ -9,9 +9,10 @@ from ..memory import give_back, mapping_of
 from .pages import Planes
 
 if TYPE_CHECKING:
+    from ..config import CacheConfig, LayerConfig
     from ..ring import RingBuffer
 
-__all__ = ["Committed", "nbytes_in_new_memory"]
+__all__ = ["Committed", "alike_layers", "nbytes_in_new_memory"]
 
 
 class Committed:
@@ -88,6 +89,12 @@ def planes_of(ring: RingBuffer, batch: int, capacity: int) -> tuple[Planes, Plan
         Planes(outer, capacity, ring.head_dim * row_nbytes),
         Planes(outer, capacity, ring.value_dim * row_nbytes),
     )
+
+
+def alike_layers(config: CacheConfig) -> list[int]:
+    """For each layer the first one that takes the same pages for the same slots."""
+    first: dict[LayerConfig, int] = {}
+    return [first.setdefault(of, number) for number, of in enumerate(config.layers)]
 
 
 def nbytes_in_new_memory(ring: RingBuffer, batch: int, capacity: int, slots: int) -> int:

@@ -71,6 +71,8 @@ class Keeper(Mover):
         ------
         BudgetError
             If they do not fit. Nothing has changed but what gave way, and that was not enough.
+        LeaseError
+            If the lease of the cache is over, or ends while room is made. Likewise.
         """
         book, layer = self.book, wanted.layer
         ring = cache.rings[layer]
@@ -88,6 +90,7 @@ class Keeper(Mover):
         need = Need(cache, slots, what)
         with book.lock:
             book.check_not_forked()
+            self.check_leased(cache)
             if slots[layer] <= cache.slots_admitted()[layer]:
                 cache.open()  # somebody has had them admitted meanwhile
                 return False
@@ -128,6 +131,7 @@ class Keeper(Mover):
         book = self.book
         with book.lock:
             book.check_not_forked()
+            self.check_leased(need.cache)
             if book.grant(need, exact=True):
                 return None
             book.settle_all()

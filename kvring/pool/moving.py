@@ -50,10 +50,14 @@ class Mover(ABC):
             cache.recount()
 
     def check_leased(self, cache: PooledCache) -> None:
-        """Raise LeaseError unless the cache is that of a sequence on lease."""
+        """Raise LeaseError unless the cache is that of a sequence on lease, or on its way in.
+
+        Whoever admits anything asks this under the book's lock: a lease may end while room is made.
+        """
         sequence: Sequence | None = cache.sequence()
         hold = None if sequence is None else sequence.hold
-        if sequence is None or sequence.place != Resident(cache):
+        place = None if sequence is None else sequence.place
+        if not isinstance(place, (Resident, Arriving)) or place.cache is not cache:
             raise LeaseError("this cache is no longer in its pool; lease its sequence again")
         if hold is None or hold.doing != "lease":
             raise LeaseError("the lease of this cache is over; lease its sequence again")
@@ -77,9 +81,9 @@ class Mover(ABC):
             return min(idle, key=lambda sequence: sequence.number)
         assert callable(self._policy)
         infos = [described(sequence) for sequence in idle]
-        name = self._policy(infos)
+        name: object = self._policy(infos)
         for sequence in idle:
-            if sequence.name == name:
+            if isinstance(name, str) and sequence.name == name:
                 return sequence
         raise PolicyError(
             f"policy: expected the name of one of the {len(idle)} idle sequences it was given, got"
@@ -110,9 +114,9 @@ class Mover(ABC):
         cache = sequence.cache
         assert cache is not None
         slots = [cache.filled_up(at, count) for at, count in enumerate(cache.slots_resident())]
-        path = spill.write(sequence.name, cache)
+        path, mark = spill.write(sequence.name, cache)
         seq_len = int(cache.seq_lens.max())
-        return Spilled(path, cache.config, tuple(slots), seq_len, cache.nbytes_with(slots))
+        return Spilled(path, mark, cache.config, tuple(slots), seq_len, cache.nbytes_with(slots))
 
     def _clear(self, sequence: Sequence, then: Spilled | None, *, counted: bool) -> None:
         """Give back the memory of a resident sequence that this call holds."""
@@ -166,10 +170,14 @@ class Mover(ABC):
             sequence.place = Arriving(cache, spilled)
         pressed = False
         what = f"the {spilled.seq_len} tokens of {short_name(sequence.name)} on disk"
-        while self._make_room(Need(cache, list(spilled.slots), what), pressed):
-            pressed = True
         try:
+            spill.check(
+                spilled.path, spilled.mark
+            )  # first: nobody gives way for a file that is gone
+            while self._make_room(Need(cache, list(spilled.slots), what), pressed):
+                pressed = True
             spill.read(spilled.path, cache)
+            spill.check(spilled.path, spilled.mark)
         except (OSError, SnapshotError) as error:
             self.tell(PoolEvent("restore failed", sequence.name, spilled.nbytes, str(error)))
             raise SnapshotError(

@@ -267,7 +267,7 @@ class CachePool:
 
 
 def _check_callables(policy: object, on_pressure: object, on_event: object) -> None:
-    if policy not in ("lru", "fifo") and not callable(policy):
+    if not callable(policy) and not (isinstance(policy, str) and policy in ("lru", "fifo")):
         raise ConfigError(f"policy: expected 'lru', 'fifo' or a callable, got {policy!r:.80}")
     for name, given in (("on_pressure", on_pressure), ("on_event", on_event)):
         if given is not None and not callable(given):
@@ -285,8 +285,8 @@ def _checked_timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
     try:
-        seconds = float(timeout)
-    except (TypeError, ValueError):
+        seconds = math.nan if isinstance(timeout, (str, bytes, bool)) else float(timeout)
+    except (OverflowError, TypeError, ValueError):
         seconds = math.nan
     if not seconds >= 0:
         raise DTypeError(f"timeout: expected seconds, 0 or more, or None, got {timeout!r:.80}")

@@ -17,13 +17,13 @@ from ..admission import NotAdmittedError, NotReservedError, Wanted
 from ..cache import KVCache
 from ..errors import LeaseError
 from ..rows import states_of
-from .committed import Committed, nbytes_in_new_memory
+from .committed import Committed, alike_layers, nbytes_in_new_memory
 
 if TYPE_CHECKING:
     from ..cache.surgery import Pick
-    from ..config import CacheConfig, LayerConfig
+    from ..config import CacheConfig
     from ..rows import LayerState, Order
-    from ..strategy import Strategy
+    from ..strategy import EvictingStrategy, Strategy
     from ..view import KVView
 
 __all__ = ["PooledCache"]
@@ -207,6 +207,14 @@ class PooledCache(KVCache):
             if reserved or self._moving:
                 keeper.recount(self)
 
+    def _forgetting(self, layer: int, verb: str) -> EvictingStrategy:
+        self._keeper()
+        return super()._forgetting(layer, verb)
+
+    def _change_pins(self, named: list[int], *, keep: bool) -> None:
+        self._keeper()
+        super()._change_pins(named, keep=keep)
+
     def _rearrange(self, picks: Sequence[Pick]) -> None:
         if len(picks) != self.batch:
             used = [
@@ -275,12 +283,17 @@ class PooledCache(KVCache):
     def _admitted(self, update: Callable[[], Result]) -> Result:
         """Run `update`, which writes nothing but what is admitted, as often as it takes."""
         pressed = False
-        while True:
-            try:
-                return update()
-            except NotAdmittedError as refused:
-                wanted = refused.wanted  # without the exception, which knows all frames below
-            pressed = self._keeper().admit(self, wanted, pressed) or pressed
+        try:
+            keeper = self._keeper()  # also for updates that write nothing, and empty a layer
+            while True:
+                try:
+                    return update()
+                except NotAdmittedError as refused:
+                    wanted = refused.wanted  # without the exception, which knows all frames below
+                pressed = keeper.admit(self, wanted, pressed) or pressed
+        except BaseException:
+            self._changed = object()  # what was admitted for it may be of no use to anybody
+            raise
 
     def _keeper(self) -> Gate:
         """Who admits slots; LeaseError unless the cache is on lease."""
@@ -289,9 +302,3 @@ class PooledCache(KVCache):
             raise LeaseError("the pool of this cache is gone; lease its sequence from another")
         gate.check_leased(self)
         return gate
-
-
-def alike_layers(config: CacheConfig) -> list[int]:
-    """For each layer the first one that takes the same pages for the same slots."""
-    first: dict[LayerConfig, int] = {}
-    return [first.setdefault(of, number) for number, of in enumerate(config.layers)]

@@ -38,6 +38,8 @@ class Spilled:
     Parameters
     ----------
     path : Path
+    mark : tuple of int
+        By which the file is known again: see `SpillFolder.write`.
     config : CacheConfig
         Of its cache, which may have been rearranged or resized.
     slots : tuple of int, tokens
@@ -48,6 +50,7 @@ class Spilled:
     """
 
     path: Path
+    mark: tuple[int, ...]
     config: CacheConfig
     slots: tuple[int, ...]
     seq_len: int

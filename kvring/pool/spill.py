@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..config import Append
-from ..errors import ConfigError
+from ..errors import ConfigError, SnapshotError
 from ..forking import survives_fork
 from ..snapshot import fill_cache, write_cache
 
@@ -59,10 +59,11 @@ class SpillFolder:
         except OSError as error:
             raise ConfigError(f"spill: cannot write to {parent}: {error}") from None
 
-    def write(self, name: str, cache: PooledCache) -> Path:
+    def write(self, name: str, cache: PooledCache) -> tuple[Path, tuple[int, ...]]:
         """Write a sequence to its file, with no file left behind if that fails.
 
-        Not synced, for the file is of no use to a later process.
+        Returns the file, and the mark by which `check` knows it again. Not synced, for the file is
+        of no use to a later process.
 
         Raises
         ------
@@ -77,10 +78,16 @@ class SpillFolder:
         try:
             with path.open("wb", buffering=0) as file:
                 write_cache(cache, file, None)
+                mark = _mark(os.fstat(file.fileno()))
         except BaseException:
             self.remove(path)
             raise
-        return path
+        return path, mark
+
+    def check(self, path: Path, mark: tuple[int, ...]) -> None:
+        """SnapshotError if the file is not the one that `write` wrote; OSError if it is gone."""
+        if _mark(path.stat()) != mark:
+            raise SnapshotError("the file is another one, or was written to, since it was spilled")
 
     def read(self, path: Path, cache: PooledCache) -> None:
         """Make an empty cache the sequence of a file; OSError or SnapshotError if it is none."""
@@ -110,6 +117,10 @@ class SpillFolder:
 
     def _after_fork(self) -> None:
         _close(self._lock)  # or the folder would seem in use for as long as the child lives
+
+
+def _mark(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sweep(parent: Path) -> None:

@@ -47,9 +47,9 @@ def replace_file(path: Path, write: Callable[[FileIO], None]) -> None:
             write(file)
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except FileExistsError:
-        raise  # of that name there was one before, and it is somebody else's
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, FileExistsError) and error.filename == temporary:
+            raise  # of that name there was one before, and it is somebody else's
         # No call between the two lines: the first interrupt of the way back has to wait.
         try:
             _remove(temporary)

@@ -46,6 +46,8 @@ class Strategy(ABC):
         Whether an update takes the place of everything before it.
     evicts : bool
         Whether rows are chosen that give way, so that each layer has a strategy of its own.
+    asks_somebody : bool
+        Whether a policy of somebody's own chooses them.
 
     Notes
     -----
@@ -57,6 +59,7 @@ class Strategy(ABC):
     sink_tokens: int = 0
     replaces: bool = False
     evicts: bool = False
+    asks_somebody: bool = False
 
     @property
     def nbytes(self) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..config import Append
 from ..errors import CapacityError, EvictedError, StaleViewError
+from ..policies.own import AskedPolicies
 from ..policies.plans import EvictingPlan, Pins, RaggedEvictingPlan, Rest, same_or_apart
 from ..policies.residents import Residents
 from ..policies.trackers import Guard
@@ -63,6 +64,7 @@ class EvictingStrategy(InheritingStrategy):
         self.batch = batch
         self.table = Residents(batch, mode.capacity)
         self.tracker = tracker_for(mode, self.table)
+        self.asks_somebody = isinstance(self.tracker, AskedPolicies)
         self._entered: Any = Rest(self.start(), (frozenset(),) * batch)
         self._guards = [Guard(self.sink_tokens, frozenset(), 0)] * batch
         self._standing: Standing = lambda: (self._entered, self._entered.after)

@@ -245,3 +245,16 @@ def test_the_layouts_axes_of_weights_and_lse() -> None:
         assert weights.shape == (*shape, 9)
         assert lse.shape == tuple(shape)
         assert np.allclose(weights.sum(axis=-1), 1, atol=1e-6)
+
+
+def test_a_sink_logit_that_is_nan_makes_its_head_nan_and_no_other() -> None:
+    cache = KVCache(layers=1, kv_heads=1, head_dim=2, strategy=Append(4))
+    rows = np.ones((1, 3, 1, 2), np.float32)
+    logits = np.array([np.nan, 0], np.float32)
+    query = np.ones((1, 3, 2, 2), np.float32)
+    for view in (cache.update(0, rows, rows), cache.read(0)):
+        given = query[:, : view.mask().shape[0]]
+        out, lse = attend(given, view, sink_logits=logits, lse=True)
+        assert np.isnan(out[:, :, 0]).all()
+        assert np.isnan(lse[:, :, 0]).all()
+        assert np.isfinite(out[:, :, 1]).all()

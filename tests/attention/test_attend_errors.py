@@ -134,8 +134,14 @@ def test_what_is_no_view() -> None:
         ({"lse": None}, ConfigError, "lse: expected True or False, got None"),
         ({"scale": "1"}, DTypeError, "scale: expected a number, got '1'"),
         ({"scale": [1, 2]}, DTypeError, "scale: expected a number, got [1, 2]"),
-        ({"scale": float("nan")}, ConfigError, "scale: expected a finite number, got nan"),
-        ({"softcap": 0}, ConfigError, "softcap: expected a finite number above 0, got 0"),
+        ({"scale": float("nan")}, ConfigError, "scale: expected a finite float32, got nan"),
+        ({"scale": 1e300}, ConfigError, "scale: expected a finite float32, got 1e+300"),
+        (
+            {"scale": 10**99},
+            ConfigError,
+            f"scale: expected a finite float32, got {str(10**99)[:80]}",
+        ),
+        ({"softcap": 0}, ConfigError, "softcap: expected a finite float32 above 0, got 0"),
         (
             {"sink_logits": zeros(3)},
             ShapeError,
@@ -234,6 +240,7 @@ def stored(cache: KVCache) -> list[Any]:
             "expected float32 arrays in outputs, got float64",
         ),
         ([zeros(1, 2)], [[0.0]], DTypeError, "expected float32 arrays in lses, got list"),
+        (5, [], DTypeError, "expected a list of arrays for outputs, got int"),
     ],
 )
 def test_parts_that_do_not_fit(outputs: Any, lses: Any, error: Any, text: str) -> None:

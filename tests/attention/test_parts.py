@@ -96,3 +96,16 @@ def test_an_error_in_another_thread_comes_up_in_the_callers() -> None:
 
     with pytest.raises(ValueError, match="of the other thread"):
         workers.spread(part, 2, 2)
+
+
+def test_what_no_other_thread_takes_is_done_by_the_caller(monkeypatch):
+    """As at the end of the interpreter, when executors take nothing any more."""
+
+    class Closed:
+        def submit(self, *_):
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(workers, "_pool", lambda threads: Closed())
+    done = []
+    workers.spread(lambda start, stop: done.extend(range(start, stop)), units=7, threads=3)
+    assert sorted(done) == list(range(7))

@@ -14,6 +14,7 @@ from kvring import (
     Circular,
     DTypeError,
     EvictedError,
+    EvictionPolicy,
     KVRingError,
     LayerError,
     PolicyError,
@@ -146,7 +147,7 @@ def test_pins_touches_and_weights_leave_views_as_they_are_and_evict_does_not() -
     cache.evict([2])
     settle(cache)
     assert shown(views[1]) == [0, 1, 2, 3]
-    with pytest.raises(StaleViewError, match="tokens were taken back"):
+    with pytest.raises(StaleViewError, match="tokens were taken back, replaced or moved"):
         views[0].keys  # noqa: B018
 
 
@@ -176,3 +177,26 @@ def test_a_copied_view_keeps_its_rows() -> None:
     feed(cache, 3)
     assert [copy.positions.tolist() for copy in copies] == [[0, 3, 4, 5], [0, 4, 5, 3]]
     assert shown(copies[0]) == [0, 3, 4, 5]
+
+
+class Asked(EvictionPolicy):
+    """Counts how often it is asked; the oldest gives way."""
+
+    times = 0
+
+    def victims(self, candidates, count):
+        Asked.times += 1
+        return candidates[:count]
+
+
+def test_a_policy_of_ones_own_is_asked_once_all_is_checked_and_once_for_an_update() -> None:
+    cache = make(Append(2, eviction=Asked()))
+    feed(cache, 2)
+    Asked.times = 0
+    wide = np.ones((1, 1, 1, 3), np.float32)
+    with pytest.raises(ShapeError, match="head_dim"):
+        cache.update(0, wide, wide)
+    assert Asked.times == 0
+    feed(cache, 1)
+    feed(cache, 2)
+    assert Asked.times == 2

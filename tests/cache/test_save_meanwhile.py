@@ -220,3 +220,15 @@ def test_whatever_is_written_meanwhile_the_saved_layers_are_of_one_moment(path: 
     finally:
         done.set()
         writer.join()
+
+
+def test_no_file_stays_behind_whatever_progress_raises(path: Path) -> None:
+    cache = make(Circular(3))
+    feed(cache, 2)
+
+    def taken(_: int, __: int) -> None:
+        raise FileExistsError("of the caller")
+
+    with pytest.raises(FileExistsError, match="of the caller"):
+        cache.save(path, progress=taken)
+    assert os.listdir(path.parent) == []

@@ -26,6 +26,8 @@ from tests.cache.numbered import RING, SEEN, held, made
         (ShapeError, "expected 0 to 3, got 4", lambda c: c.reorder([0, 1, 2, 4])),
         (ShapeError, "expected 0 to 3, got -1", lambda c: c.reorder([0, 1, 2, -1])),
         (DTypeError, "expected a list of int, got 0", lambda c: c.reorder(0)),
+        (DTypeError, r"expected a list of int, got array\(0\)", lambda c: c.select(np.array(0))),
+        (ConfigError, "cannot reserve", lambda c: c.repeat(2**70)),
         (DTypeError, "expected a list of int, got '0123'", lambda c: c.reorder("0123")),
         (DTypeError, "expected an int, got True", lambda c: c.reorder([0, 1, 2, True])),
         (DTypeError, r"expected an int, got 2\.0", lambda c: c.reorder([0, 1, 2.0, 3])),
@@ -94,12 +96,12 @@ def test_memory_that_cannot_be_had_leaves_everything_as_it_was(
 
     def scarce(nbytes: int, **options: Any) -> np.ndarray:
         calls.append(nbytes)
-        if len(calls) == 4:
+        if len(calls) == 8:  # the last of those that are made; as many were only tried before
             raise ConfigError("no memory")
         return np.zeros(nbytes, np.uint8)
 
     monkeypatch.setattr("kvring.storage.reserve", scarce)
     with pytest.raises(ConfigError, match="no memory"):
         cache.repeat(2)
-    assert len(calls) == 4
+    assert len(calls) == 8
     assert held(cache) == SEEN

@@ -264,3 +264,12 @@ def test_dead_slots_are_no_positions_in_a_repr() -> None:
     cache, _ = worked()
     cache.truncate(10)
     assert "positions 0..9" in repr(cache.read(0, order="physical"))
+
+
+def test_the_name_of_a_batch_row_gathers_nothing_and_is_there_when_it_is_stale() -> None:
+    cache, view = worked()
+    row = view.batch_row(0)
+    assert repr(row) == "<KVView batch row 0: 5 rows of float32, positions 0..11, 1 query>"
+    assert cache.stats.rows_gathered == 0
+    cache.reset()
+    assert repr(row) == "<KVView batch row 0: rows of float32; stale>"

@@ -12,6 +12,7 @@ import pytest
 
 from kvring import Append, Circular, KVCache, LockError
 from tests.by_hand import fed, make, rows, settle, shown
+from tests.interrupts import within
 from tests.threads.people import Person, in_child, somebody_inside
 from tests.threads.sizes import only_in_full
 
@@ -225,3 +226,24 @@ def test_a_child_forked_while_another_thread_compiles_can_compile(tmp_path):
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_fork_beside_steps_of_another_thread_waits_for_no_longer_than_a_step():
+    """Two that take many locks each: neither may stand still on one that the other has."""
+    cache, over = make(Circular(32, 0, 2), layers=30), threading.Event()
+
+    def work():
+        while not over.is_set():
+            with cache.step():
+                for layer in range(30):
+                    cache.update(layer, *rows(0, 1))
+            cache.truncate(0)
+
+    worker = Person(work)
+    try:
+        for _ in range(60):
+            with within(10):
+                in_child(lambda: cache.check())
+    finally:
+        over.set()
+    worker.outcome()
