@@ -72,7 +72,8 @@ def attend(
     -------
     array, or tuple of arrays
         The output, float32 like `query` with value_dim last; then weights and log-sum-exp if they
-        are asked for. A query that sees nothing gets zeros.
+        are asked for. A query that sees nothing gets zeros, and so does one of which all scores are
+        -inf.
 
     Raises
     ------

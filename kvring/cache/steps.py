@@ -26,12 +26,10 @@ class Steps:
     are not the same object, and come together again by taking the plan that is there.
     """
 
-    __slots__ = ("apart", "asks_somebody", "look", "plan", "strategy", "unlike")
+    __slots__ = ("apart", "look", "plan", "strategy", "unlike")
 
     def __init__(self, strategy: Strategy, start: State) -> None:
         self.strategy = strategy
-        # A policy of somebody's own is asked when all has been checked, and once for an update.
-        self.asks_somebody = strategy.asks_somebody
         self.look: Plan = strategy.look(start, 1)
         # Any plan will do to begin with, as long as no layer is ever in the state it starts from.
         self.plan = self._first_plan(start._replace(epoch=-1))
@@ -42,6 +40,10 @@ class Steps:
 
     def _first_plan(self, state: State) -> Plan:
         return self.strategy.plan(state, 1)
+
+    def quick_plan(self, state: LayerState) -> Plan:
+        """The plan of one token, as the fast path wants it: before anything has been checked."""
+        return self.plan_for(state, 1)
 
     def plan_for(self, state: LayerState, count: int) -> Plan:
         """The plan that brings `count` tokens to `state`; raises CapacityError if there is none.
@@ -85,6 +87,10 @@ class EvictingSteps(Steps):
     def _first_plan(self, state: State) -> Plan:
         # Never a layer's plan: the policy may think otherwise by the time it is carried out.
         return self.strategy.look(state, 1)
+
+    def quick_plan(self, state: LayerState) -> Plan:
+        """None to be carried out where a policy of somebody's own is asked: once, all checked."""
+        return self.unlike if self.strategy.asks_somebody else self.plan_for(state, 1)
 
     def plan_for(self, state: LayerState, count: int) -> Plan:
         """A new plan; raises CapacityError or PolicyError if there is none."""

@@ -9,10 +9,12 @@ from ..memory import give_back, mapping_of
 from .pages import Planes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..config import CacheConfig, LayerConfig
     from ..ring import RingBuffer
 
-__all__ = ["Committed", "alike_layers", "nbytes_in_new_memory"]
+__all__ = ["Committed", "alike_layers", "nbytes_in_new_memory", "nbytes_of_all"]
 
 
 class Committed:
@@ -78,6 +80,17 @@ class Committed:
             for first, stop in planes.stretches_behind(stays):
                 give_back(mapping, first * planes.page_nbytes, stop * planes.page_nbytes)
         self.slots = min(self.slots, stays)
+
+
+def nbytes_of_all(layers: Sequence[Committed], alike: list[int], slots: list[int]) -> int:
+    """Bytes of the pages that hold so many rows of each layer; layers alike are reckoned once."""
+    known: dict[tuple[int, int], int] = {}
+    total = 0
+    for layer, like, count in zip(layers, alike, slots, strict=True):
+        if (like, count) not in known:
+            known[like, count] = layer.nbytes_of(count)
+        total += known[like, count]
+    return total
 
 
 def planes_of(ring: RingBuffer, batch: int, capacity: int) -> tuple[Planes, Planes]:

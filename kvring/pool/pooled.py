@@ -17,7 +17,7 @@ from ..admission import NotAdmittedError, NotReservedError, Wanted
 from ..cache import KVCache
 from ..errors import LeaseError
 from ..rows import states_of
-from .committed import Committed, alike_layers, nbytes_in_new_memory
+from .committed import Committed, alike_layers, nbytes_in_new_memory, nbytes_of_all
 
 if TYPE_CHECKING:
     from ..cache.surgery import Pick
@@ -109,13 +109,7 @@ class PooledCache(KVCache):
 
     def nbytes_with(self, slots: list[int]) -> int:
         """What would be committed with so many slots in each layer."""
-        known: dict[tuple[int, int], int] = {}  # layers alike are reckoned once
-        total = 0
-        for layer, alike, count in zip(self._committed, self._alike, slots, strict=True):
-            if (alike, count) not in known:
-                known[alike, count] = layer.nbytes_of(count)
-            total += known[alike, count]
-        return total
+        return nbytes_of_all(self._committed, self._alike, slots)
 
     def grant(self, slots: list[int], nbytes: int, *, exact: bool) -> None:
         """Admit so many slots in each layer, which commit `nbytes` in all."""

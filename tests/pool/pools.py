@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,22 @@ def make_sequence(pool: CachePool, name: str, tokens: int) -> list[list[bytes]]:
     with pool.lease(name, timeout=0) as cache:
         feed(cache, tokens, history=hash_of(name))
         return names(cache)
+
+
+def in_thread(work: Callable[[], Any]) -> Any:
+    """Run `work` in a thread of its own; what it returned or raised."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, name="the other")
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def hash_of(name: str) -> int:
