@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .plans import EvictingMove, RaggedEvictingPlan, Rest
-from .residents import Origin, Residents
+from .residents import Origin, Residents, reserved_table
 from .trackers import Guard, Observed, Tracker, lowest
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class LightestFirst(Tracker):
         # The row that an update brings is not there yet when it asks who shall go.
         self._recent = max(recent_tokens, 1)
         self._with_keys = self._recent < residents.capacity
-        shape = (residents.batch, residents.capacity)
-        self._scores = np.empty(shape, dtype=np.float64)
-        self._keys = np.empty(shape if self._with_keys else (residents.batch, 0), dtype=np.float64)
+        batch, capacity = residents.batch, residents.capacity
+        self._scores = reserved_table((batch, capacity), np.float64)
+        self._keys = reserved_table((batch, capacity if self._with_keys else 0), np.float64)
         # Slot of each recent position, at position % recent.
         ring = self._recent if self._with_keys else 0
-        self._slots = np.zeros((residents.batch, ring), dtype=np.int64)
-        self._valid: list[tuple[Guard, int] | None] = [None] * residents.batch
+        self._slots = reserved_table((batch, ring), np.int64)
+        self._valid: list[tuple[Guard, int] | None] = [None] * batch
 
     @property
     def nbytes(self) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..memory import reserve
 from ..rows import State, states_of
 from .plans import NONE, EvictingPlan
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .plans import EvictingMove
 
-__all__ = ["Origin", "Residents"]
+__all__ = ["Origin", "Residents", "reserved_table"]
 
 
 class Origin(NamedTuple):
@@ -59,6 +60,11 @@ class Residents:
     batch : int
     capacity : int, tokens
 
+    Raises
+    ------
+    ConfigError
+        If there cannot be a table of so many slots.
+
     Notes
     -----
     Slots are used from the first one on, so nothing behind `used_slots` was ever touched: memory
@@ -68,7 +74,7 @@ class Residents:
     def __init__(self, batch: int, capacity: int) -> None:
         self.batch = batch
         self.capacity = capacity
-        self._table = np.empty((batch, capacity), dtype=np.int64)
+        self._table = reserved_table((batch, capacity), np.int64)
         self.rows = [row.data for row in self._table]  # cheap single entries
         self.used_slots = 0
         # Of each batch row: the epoch and the length for which free slots were found, and they.
@@ -171,3 +177,14 @@ class Residents:
             found = np.flatnonzero(positions[at] == row)
             slots[batch_row, at[found]] = found
         return slots
+
+
+def reserved_table(shape: tuple[int, int], dtype: type[np.int64 | np.float64]) -> NDArray[Any]:
+    """A table ``(batch, slots)`` of zeros that take no memory before they are written.
+
+    ConfigError if the system cannot reserve that much.
+    """
+    nbytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    if not nbytes:
+        return np.empty(shape, dtype=dtype)
+    return reserve(nbytes).view(dtype).reshape(shape)

@@ -10,7 +10,7 @@ from ..eviction import FIFO, LRU, HeavyHitter
 from .lightest import LightestFirst
 from .own import AskedPolicies
 from .plans import EvictingMove, EvictingPlan, Rest
-from .residents import Origin, Residents
+from .residents import Origin, Residents, reserved_table
 from .trackers import Guard, Observed, Tracker, lowest
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class LeastRecentFirst(OldestFirst):
         super().__init__(residents)
         self.stamp = 1
         self._threshold = threshold
-        self._stamps = np.empty((residents.batch, residents.capacity), dtype=np.int64)
+        self._stamps = reserved_table((residents.batch, residents.capacity), np.int64)
         self._rows = [row.data for row in self._stamps]
 
     @property

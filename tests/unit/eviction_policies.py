@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvring import Append, CapacityError, EvictedError, KVCache, KVView
+from kvring import Append, CapacityError, ConfigError, EvictedError, KVCache, KVView
 from tests.by_hand import feed, make, rows, settle, shown
 
 
@@ -33,6 +33,13 @@ class SharedBehaviour:
     def cache(self, capacity: int, sink_tokens: int = 0, **arguments: Any) -> KVCache:
         strategy = Append(capacity, eviction=self.policy, sink_tokens=sink_tokens)
         return make(strategy, **arguments)
+
+    @pytest.mark.parametrize("capacity", [1 << 62, 1 << 70])
+    def test_a_table_of_too_many_slots_is_refused_like_any_other_memory(
+        self, capacity: int
+    ) -> None:
+        with pytest.raises(ConfigError, match=r"^cannot reserve [\d,]+ bytes: .+; use a smaller"):
+            self.cache(capacity)
 
     def test_nothing_gives_way_while_there_are_free_slots(self) -> None:
         cache = self.cache(4)
