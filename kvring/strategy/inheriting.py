@@ -77,6 +77,7 @@ class InheritingStrategy(Strategy):
         """The move and the changes of `rest_from` for another capacity, and which slots move.
 
         Rows in slots that there are no longer move to the first free ones; there is room for all.
+        Cost: that of the rows; how many slots there will be makes no difference.
         """
         rest = Rest(state, self.catch_up().pins)
         sources = []
@@ -84,7 +85,8 @@ class InheritingStrategy(Strategy):
             live = self.table.live_slots(batch_row)
             to_slots = live.copy()
             homeless = live >= mode.capacity
-            free = np.setdiff1d(np.arange(mode.capacity), live)
+            # As many slots as there are rows: for each row behind them one is free among them.
+            free = np.setdiff1d(np.arange(len(live)), live)
             to_slots[homeless] = free[: np.count_nonzero(homeless)]
             sources.append(Origin(self.table, self.tracker, batch_row, live, to_slots))
         return *self._inheriting(sources, mode, rest), sources

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import tracemalloc
 import weakref
 from typing import Any
 
@@ -143,6 +144,29 @@ def test_rows_in_slots_that_there_are_no_longer_move_to_free_ones() -> None:
     assert cache.room == 4
 
 
+@pytest.mark.parametrize("capacity", [3, 4, 5])
+def test_rows_move_to_the_first_free_slots_and_only_those_that_have_to(capacity: int) -> None:
+    cache = fed(Append(8, eviction=FIFO()), 8)
+    cache.evict([0, 2, 3, 5, 6])
+    cache.resize(capacity=capacity)
+    settle(cache)
+    assert cache.positions(0).tolist() == [1, 4, 7]
+    assert cache.slots(0).tolist() == {3: [1, 0, 2], 4: [1, 0, 2], 5: [1, 4, 0]}[capacity]
+
+
+@pytest.mark.parametrize("policy", [FIFO(), LRU(), HeavyHitter(2), NewestFirst()], ids=repr)
+def test_slots_that_no_row_needs_cost_nothing(policy: Any) -> None:
+    cache = fed(Append(5, eviction=policy), 7)
+    tracemalloc.start()
+    try:
+        cache.resize(capacity=4_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20, "bytes; a single one for every slot would be more"
+    cache.check()
+
+
 def test_a_layer_that_is_full_goes_on_when_it_has_grown() -> None:
     cache = fed(Append(4), 4)
     with pytest.raises(CapacityError):
@@ -239,6 +263,9 @@ def test_layers_that_do_not_have_the_number_stay_as_they_are() -> None:
             "window of layer 0 from 2 to 3: of 3 tokens only 2 are still there; reset",
         ),
         (Append(4), {"capacity": 1 << 62}, ConfigError, "cannot reserve"),
+        (Append(4, eviction=FIFO()), {"capacity": 1 << 62}, ConfigError, "cannot reserve"),
+        (Append(4, eviction=LRU()), {"capacity": 1 << 70}, ConfigError, "cannot reserve"),
+        (Append(4, eviction=HeavyHitter(2)), {"capacity": 1 << 70}, ConfigError, "cannot reserve"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(
