@@ -77,8 +77,9 @@ class Residents:
         self._table = reserved_table((batch, capacity), np.int64)
         self.rows = [row.data for row in self._table]  # cheap single entries
         self.used_slots = 0
-        # Of each batch row: the epoch and the length for which free slots were found, and they.
-        self._free = [(-1, 0, np.empty(0, np.int64))] * batch
+        # Of each batch row: the epoch and the length for which holes were found, and they, and
+        # the slot behind which there was nothing else.
+        self._free = [(-1, 0, np.empty(0, np.int64), 0)] * batch
 
     @property
     def positions(self) -> NDArray[np.int64]:
@@ -120,20 +121,21 @@ class Residents:
     def free_slots(self, batch_row: int, state: State, count: int) -> NDArray[np.int64]:
         """Slots for `count` more rows of a batch row while some are free, int64 ``(count,)``.
 
-        Lowest ones first. Found anew after rows were dropped, and counted off from there, by the
-        length alone: nothing is marked as taken.
+        Lowest ones first: holes that rows have left, then those behind all that was used. Found
+        anew after rows were dropped, and counted off from there, by the length alone: nothing is
+        marked as taken. Cost: that of the used slots once, then of `count`, in any capacity.
         """
         if state.truncate_floor == 0:  # nothing ever left from the middle
             return np.arange(state.length, state.length + count)
-        epoch, length, free = self._free[batch_row]
+        epoch, length, holes, used = self._free[batch_row]
         if epoch != state.epoch:
-            length = state.length
-            row = np.full(self.capacity, NONE, dtype=np.int64)
-            row[: self.used_slots] = self.positions[batch_row]
-            free = np.flatnonzero(row < 0)
-            self._free[batch_row] = (state.epoch, length, free)
+            length, used = state.length, self.used_slots
+            holes = np.flatnonzero(self.positions[batch_row] == NONE)
+            self._free[batch_row] = (state.epoch, length, holes, used)
         taken = state.length - length
-        return free[taken : taken + count]
+        chosen = holes[taken : taken + count]
+        behind = used + max(taken - len(holes), 0)
+        return np.concatenate([chosen, np.arange(behind, behind + count - len(chosen))])
 
     def rows_in(self, batch_row: int, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions of the rows of a batch row that are in these slots, int64 ``(slots,)``."""

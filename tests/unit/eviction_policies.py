@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,38 @@ class SharedBehaviour:
     ) -> None:
         with pytest.raises(ConfigError, match=r"^cannot reserve [\d,]+ bytes: .+; use a smaller"):
             self.cache(capacity)
+
+    def test_slots_take_memory_as_tokens_arrive(self) -> None:
+        self.cache_with_a_hole(8)  # whatever is compiled and loaded by this
+        tracemalloc.start()
+        try:
+            cache = self.cache_with_a_hole(4_000_000)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 20, "bytes; a single one for every slot would be more"
+        cache.check()
+
+    def cache_with_a_hole(self, capacity: int) -> KVCache:
+        """A cache that has got new rows after a row was dropped; nothing unused was poisoned."""
+        cache = self.cache(capacity)
+        for position in range(6):
+            if position == 4:
+                cache.evict([1])
+            cache.update(0, *rows(position, position + 1))
+        return cache
+
+    def test_new_rows_take_the_holes_first_and_then_what_is_behind(self) -> None:
+        cache = self.cache(9, batch=2)
+        feed(cache, 5)
+        cache.evict([1, 3])
+        feed(cache, 1)
+        assert cache.slots(0).tolist() == [0, 2, 4, 1]
+        feed(cache, 3)
+        assert cache.slots(0).tolist() == [0, 2, 4, 1, 3, 5, 6]
+        feed(cache, 2)
+        assert cache.slots(0).tolist() == [0, 2, 4, 1, 3, 5, 6, 7, 8]
+        assert len(feed(cache, 1).evicted) == 1
 
     def test_nothing_gives_way_while_there_are_free_slots(self) -> None:
         cache = self.cache(4)
