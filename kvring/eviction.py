@@ -49,8 +49,8 @@ class LRU:
     Parameters
     ----------
     threshold : float, optional
-        The weight that makes a row used, above 0 and at most 1. Without it, 1 / rows: what a query
-        gives to each row if it attends to all alike.
+        The weight that makes a row used, above 0 and at most 1. Without it, 1 / rows, rounded to
+        the dtype of the weights: what a query gives to each row if it attends to all alike.
 
     Raises
     ------

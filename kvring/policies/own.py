@@ -13,6 +13,7 @@ from ..rows import per_batch_row
 from .plans import EvictingMove, Rest
 from .residents import Origin, Residents
 from .trackers import Guard, Observed, Tracker
+from .weigh import widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,9 @@ class AskedPolicies(Tracker):
             policy.touched(positions.tolist())
 
     def observed(self, seen: Observed) -> None:
+        given = widened(seen.weights)
         for batch_row, policy in enumerate(self._policies):
-            positions, weights = seen.positions[batch_row], seen.weights[batch_row]
+            positions, weights = seen.positions[batch_row], given[batch_row]
             live = positions >= 0
             if not live.all():
                 positions, weights = positions[live], weights[..., live]

@@ -59,6 +59,7 @@ class Observed:
     positions, slots : int64 array (batch, rows)
         Of each column; -1 where it is no row.
     weights : array (batch, query_heads, queries, rows)
+        Of the dtype that was given.
     by_row : float64 array (batch, rows)
         Sum over query heads and queries, or the largest of them: what the tracker's `way` says.
     in_slots : bool

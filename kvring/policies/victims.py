@@ -107,11 +107,13 @@ class LeastRecentFirst(OldestFirst):
     def observed(self, seen: Observed) -> None:
         rows = seen.by_row.shape[1]
         if seen.in_slots:  # then the stamps of these rows are one piece, and need no index
-            self._stamps[:, :rows][seen.by_row >= self._least(rows)] = self._tick()
+            least = self._least(rows, seen.weights.dtype)
+            self._stamps[:, :rows][seen.by_row >= least] = self._tick()
             return
         live = seen.slots >= 0
         counted = np.maximum(live.sum(axis=1, keepdims=True), 1)
-        self._use(live & (seen.by_row >= self._least(counted)), seen.slots)
+        least = self._least(counted, seen.weights.dtype)
+        self._use(live & (seen.by_row >= least), seen.slots)
 
     def take_from(self, other: LeastRecentFirst) -> None:
         used = self.residents.used_slots
@@ -142,9 +144,12 @@ class LeastRecentFirst(OldestFirst):
         batch_row, column = np.nonzero(which)
         self._stamps[batch_row, slots[batch_row, column]] = self._tick()
 
-    def _least(self, rows: Any) -> Any:
+    def _least(self, rows: Any, dtype: np.dtype[Any]) -> Any:
         """The weight from which a row counts as used, of so many that are shown."""
-        return 1 / rows if self._threshold is None else self._threshold
+        if self._threshold is not None:
+            return self._threshold
+        # Rounded as the weights are: an equal share of 25 rows is less in float32 than 1 / 25.
+        return np.asarray(1 / rows).astype(dtype).astype(np.float64)
 
     def _tick(self) -> int:
         """What the clock shows, for all that one call uses."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import compiling
 from ..errors import DTypeError, PolicyError, ShapeError
 
-__all__ = ["Way", "checked_weights", "weighed"]
+__all__ = ["Way", "checked_weights", "weighed", "widened"]
 
 AXES = ("batch", "query_heads", "queries", "rows")
 WIDENED = ("float16", "bfloat16")
@@ -23,13 +23,15 @@ Way = Literal["sum", "largest"]
 def checked_weights(
     weights: object, *, batch: int, kv_heads: int, queries: int, rows: int
 ) -> NDArray[Any]:
-    """The weights as a plain array of float32 or float64, if they have the right axes."""
+    """The weights as a plain array of floats, if they have the right axes.
+
+    Not widened yet: their dtype says to what an equal share of 1 was rounded.
+    """
     if not isinstance(weights, np.ndarray) or isinstance(weights, np.ma.MaskedArray):
         raise DTypeError(f"weights: expected a numpy.ndarray, got {type(weights).__name__}")
     plain = np.asarray(weights)
-    if plain.dtype.name in WIDENED and plain.dtype.isnative:
-        plain = plain.astype(np.float32)
-    if plain.dtype not in (np.float32, np.float64):
+    half = plain.dtype.name in WIDENED and plain.dtype.isnative
+    if not half and plain.dtype not in (np.float32, np.float64):
         raise DTypeError(f"weights: expected float32 or float64, got {plain.dtype}")
     if plain.ndim != len(AXES):
         raise ShapeError(f"weights: expected 4 axes ({', '.join(AXES)}), got shape {plain.shape}")
@@ -46,6 +48,11 @@ def checked_weights(
     return plain
 
 
+def widened(weights: NDArray[Any]) -> NDArray[Any]:
+    """The same weights as float32 or float64."""
+    return weights.astype(np.float32) if weights.dtype.name in WIDENED else weights
+
+
 def weighed(weights: NDArray[Any], way: Way) -> NDArray[np.float64]:
     """Sum or largest of each row's weights, float64 ``(batch, rows)``; PolicyError for nonsense.
 
@@ -57,6 +64,7 @@ def weighed(weights: NDArray[Any], way: Way) -> NDArray[np.float64]:
     >>> weighed(weights, "sum"), weighed(weights, "largest")
     (array([[0.75, 1.25]]), array([[0.5 , 0.75]]))
     """
+    weights = widened(weights)
     words = weights.dtype.str.replace("f", "i")
     shape = weights.shape[0], weights.shape[3]
     out = np.zeros(shape, np.float64 if way == "sum" else words)

@@ -92,6 +92,8 @@ class Forgetting:
         self._clock += 1
         rows = [position for position in columns if position >= 0]
         policy = self.mode.eviction
+        # These weights are float64, as 1 / rows is; where they are of another dtype, the cache
+        # rounds it to that one. A caller who compares the two has weights that are exact in both.
         threshold = (isinstance(policy, LRU) and policy.threshold) or 1 / max(len(rows), 1)
         for column, position in enumerate(columns):
             if position < 0:

@@ -67,6 +67,43 @@ class TestLRU(SharedBehaviour):
         assert left(cache) == [*range(1, 100), newest]
 
 
+each_dtype = pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+
+
+def equal_share(rows: int, dtype: str) -> np.ndarray:
+    """What a softmax of that dtype gives to each of so many rows."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    return np.ones(1, dtype) / np.array(rows, dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("capacity", [3, 25, 49, 97, 300])
+def test_attending_to_all_rows_alike_uses_them_all_in_every_dtype(
+    capacity: int, dtype: str
+) -> None:
+    cache = make(Append(capacity, eviction=LRU()))
+    feed(cache, capacity)
+    cache.touch(0, [0])
+    share = equal_share(capacity, dtype)
+    cache.observe(cache.read(0), np.full((1, 1, 1, capacity), share))
+    assert feed(cache, 1).evicted.tolist() == [0]
+    assert cache.slots(0).tolist() != list(range(capacity)), "rows are no longer in slot order"
+    cache.touch(0, [1])
+    cache.observe(cache.read(0), np.full((1, 1, 1, capacity), share))
+    assert feed(cache, 1).evicted.tolist() == [1]
+
+
+@each_dtype
+def test_a_weight_that_is_the_least_bit_below_an_equal_share_uses_no_row(dtype: str) -> None:
+    cache = make(Append(25, eviction=LRU()))
+    feed(cache, 25)
+    weights = np.full((1, 1, 1, 25), equal_share(25, dtype))
+    weights[..., 7] = np.nextafter(weights[..., 7], np.zeros_like(weights[..., 7]))
+    cache.observe(cache.read(0), weights)
+    assert feed(cache, 1).evicted.tolist() == [7]
+
+
 def test_a_threshold_of_ones_own() -> None:
     cache = make(Append(3, eviction=LRU(threshold=0.6)))
     observe(cache, feed(cache, 3), p0=0.59, p1=0.6)
