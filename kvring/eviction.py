@@ -99,11 +99,15 @@ class EvictionPolicy:
     """What a policy of your own is told and asked; to be derived from, or imitated.
 
     The cache makes one deep copy of the object it is given per layer and batch row, so a policy
-    knows one sequence in one layer. Rows are named by their positions. Tellings that do not matter
-    to a policy need no method of its own.
+    knows one sequence in one layer. Rows are named by their positions. A policy that is derived
+    from this class needs no method for tellings that do not matter to it; any other has all five
+    methods, or is refused with ConfigError.
 
     Notes
     -----
+    Configurations are compared and hashed, and policies with them: any object can be that as it is,
+    but a dataclass needs ``eq=False`` (equal to itself alone) or ``frozen=True``.
+
     What was written and dropped is told when the cache next works on the layer, not in the call
     that wrote it, so an exception in a telling comes up in a call that has not begun. Whatever is
     interrupted (Ctrl-C) or raises is told once more: forget what is forgotten without complaint.
@@ -165,7 +169,7 @@ class EvictionPolicy:
         raise NotImplementedError
 
 
-# A policy of one's own need not be derived from EvictionPolicy.
+# A policy of one's own need not be derived from EvictionPolicy if it has all the methods.
 Eviction: TypeAlias = FIFO | LRU | HeavyHitter | EvictionPolicy
 
 _TOLD = ("written", "touched", "observed", "dropped", "victims")
@@ -181,11 +185,14 @@ def checked_eviction(policy: Any) -> Any:
     if lacking:
         raise ConfigError(
             f"eviction: expected FIFO(), LRU(), HeavyHitter(recent_tokens), None, or a policy of"
-            f" your own with the methods of EvictionPolicy, got {policy!r} without"
-            f" {', '.join(lacking)}"
+            f" your own, derived from EvictionPolicy or with all of its methods, got {policy!r}"
+            f" without {', '.join(lacking)}"
         )
     try:
         hash(policy)
     except TypeError:
-        raise ConfigError(f"eviction: expected something hashable, got {policy!r}") from None
+        raise ConfigError(
+            f"eviction: expected something hashable, got {policy!r}; give its class no __eq__, or a"
+            f" __hash__ as well; a dataclass needs eq=False or frozen=True"
+        ) from None
     return policy

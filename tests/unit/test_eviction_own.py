@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,24 @@ def test_an_error_of_the_policy_comes_up_in_a_call_that_has_not_begun() -> None:
     assert shown(feed(cache, 2)) == [0, 1]
 
 
+class AsksOnly:
+    """Chooses, and can be told of nothing."""
+
+    def victims(self, candidates: Any, count: int) -> Any:
+        return np.asarray(candidates)[-count:]
+
+
+def test_a_derived_policy_needs_no_method_for_what_does_not_matter_to_it() -> None:
+    class Derived(AsksOnly, EvictionPolicy):
+        pass
+
+    cache = make(Append(3, eviction=Derived()))
+    observe(cache, feed(cache, 3), p1=1)
+    cache.touch(0, [2])
+    feed(cache, 1)
+    assert left(cache) == [0, 1, 3]
+
+
 def test_a_duck_of_a_policy_will_do_and_half_a_duck_is_named() -> None:
     class Duck:
         written = touched = observed = dropped = lambda self, *told: None
@@ -113,6 +132,8 @@ def test_a_duck_of_a_policy_will_do_and_half_a_duck_is_named() -> None:
     assert left(cache) == [0, 1, 3]
     with pytest.raises(ConfigError, match="without written, touched, observed, dropped, victims"):
         Append(3, eviction="lru")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="derived from EvictionPolicy or with all of its methods"):
+        Append(3, eviction=AsksOnly())  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"got a class; use Tova\(\)"):
         Append(3, eviction=Tova)  # type: ignore[arg-type]
 
@@ -130,6 +151,19 @@ def test_a_policy_that_cannot_be_copied_or_hashed_is_refused() -> None:
         make(Append(3, eviction=Stuck()))
     with pytest.raises(ConfigError, match="eviction: expected something hashable"):
         Append(3, eviction=Equal())
+
+
+def test_the_way_out_that_is_told_for_an_unhashable_policy_leads_out() -> None:
+    def policy(**options: bool) -> Any:
+        return dataclass(**options)(type("Newest", (NewestFirst,), {}))()
+
+    with pytest.raises(ConfigError, match="a dataclass needs eq=False or frozen=True"):
+        Append(3, eviction=policy())
+    for options in ({"eq": False}, {"frozen": True}):
+        cache = make(Append(3, eviction=policy(**options)))
+        feed(cache, 3)
+        feed(cache, 1)
+        assert left(cache) == [0, 1, 3]
 
 
 def test_a_chunk_beyond_capacity_is_a_capacity_error_whatever_the_policy_would_say() -> None:
