@@ -18,6 +18,8 @@ PACKAGE = kvring.__path__[0]
 # Which bytecodes are interrupted: every one, or every n-th in the runs without jit and with checked
 # ranges, where no bytecode is another one.
 STRIDE = int(os.environ.get("KVRING_BYTECODES", "1"))
+# For calls of thousands of bytecodes, most of them in code that plain calls go through, too.
+WIDE_STRIDE = 3 * STRIDE
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
 KERNELS = tuple(
     f"{PACKAGE}/{name}.py" for name in ("kernels", "kernels_apart", "kernels_weights", "_jit")
