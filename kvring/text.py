@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "human_bytes", "listed", "near", "slots_used"]
+__all__ = ["counted", "human_bytes", "listed", "near", "printable", "slots_used"]
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -72,3 +72,14 @@ def listed(names: Iterable[str]) -> str:
     """
     *most, last = list(names) or ["nothing"]
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def printable(text: str) -> str:
+    r"""A text that came from elsewhere, in one line and without what a terminal would obey.
+
+    Examples
+    --------
+    >>> print(printable("kvring 0.1\x1b[2J\n"))
+    kvring 0.1\x1b[2J\n
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SnapshotError
-from ..text import counted, human_bytes
+from ..text import counted, human_bytes, printable
 from .terminal import paint, progress, table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
                 found.verify(show)
         data = contents(found)
     except SnapshotError as error:
-        raise SnapshotError(f"{options.file}: {error}") from None
+        raise SnapshotError(f"{options.file}: {printable(str(error))}") from None
     data["verified"] = options.verify
     if options.json:
         print(json.dumps(data))
@@ -97,7 +97,8 @@ def _show(data: dict[str, Any]) -> None:
     layers = data["layers"]
     state = "all checksums are right" if data["verified"] else "header and positions are right"
     print(paint(data["file"], "bold"))
-    print(f"{human_bytes(data['nbytes'])}, written by {data['written_by']}; {state}")
+    writer = printable(data["written_by"] or "an unknown program")
+    print(f"{human_bytes(data['nbytes'])}, written by {writer}; {state}")
     axes = {f"{of['kv_heads']} x {of['head_dim']}" for of in layers}
     print(
         f"{counted(len(layers), 'layer')}, {counted(data['batch'], 'batch row')},"
@@ -144,5 +145,5 @@ def _mode(layer: dict[str, Any]) -> str:
         if isinstance(value, dict):
             value = value.get("class") or value.get("policy")
         if value:
-            told.append(f"{name}={value}")
+            told.append(f"{name}={printable(str(value))}")
     return f"{layer['mode']}({', '.join(told)})"

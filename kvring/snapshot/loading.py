@@ -8,7 +8,6 @@ import stat
 import zlib
 from collections.abc import Callable
 from io import FileIO
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +22,15 @@ from .container import LENGTH_BYTES, Entry, decoded, header_length
 from .describing import rebuilt
 from .pieces import pieces
 from .records import LayerRecord, restore, runs_in, runs_of
-from .tensors import counts_of, entries_of, has_own_policy, leading_entries, record_from
+from .tensors import (
+    check_counted,
+    check_entries,
+    counts_of,
+    entries_of,
+    has_own_policy,
+    leading_entries,
+    record_from,
+)
 from .writing import FORMAT, VERSION, Progress, check_byte_order
 
 if TYPE_CHECKING:
@@ -37,8 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["fill_cache", "load_cache"]
 
-# Ten thousand years at a million tokens a second; behind it, sums would not fit into a word.
-MOST_COUNTED = 1 << 59
 _ROWS = (".keys", ".values")
 Cache = TypeVar("Cache", bound="SharedCache")
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -154,7 +159,7 @@ class _Loading:
         """The checksums, verified, and the tensors that say how large the others are."""
         leading = leading_entries(self._config)
         self._leading, self._checked = len(leading), 0
-        self._expect(leading, self._entries[: len(leading)])
+        check_entries(leading, self._entries[: len(leading)])
         self._arrays: dict[str, NDArray[Any]] = {}
         checksums = self._read(leading[0].nbytes)
         crc = zlib.crc32(checksums[:-8], zlib.crc32(self._before))
@@ -163,11 +168,9 @@ class _Loading:
             raise SnapshotError("damaged: the checksum of the header is another")
         for entry in leading[1:]:
             self._read_array(entry)
-            numbers = self._arrays[entry.name]
-            if numbers.min() < 0 or numbers.max() > MOST_COUNTED:
-                what = "a negative number" if numbers.min() < 0 else "too large a number"
-                raise SnapshotError(f"{entry.name}: {what}")
-        self._expect(entries_of(self._config, counts_of(self._config, self._arrays)), self._entries)
+            check_counted(entry.name, self._arrays[entry.name])
+        counts = counts_of(self._config, self._arrays)
+        check_entries(entries_of(self._config, counts), self._entries)
 
     def _read_records(self) -> list[LayerRecord]:
         """What the file says of each layer, checked; in plain layers without the positions."""
@@ -226,13 +229,6 @@ class _Loading:
         if self._checksums[number] != crc:
             raise SnapshotError(f"damaged: the checksum of {entry.name} is another")
 
-    def _expect(self, expected: list[Entry], found: list[Entry]) -> None:
-        """That the file has the tensors that its own configuration and counts ask for."""
-        if expected != found:
-            both = zip_longest(expected, found)
-            wanted, got = next((a, b) for a, b in both if a != b)
-            raise SnapshotError(f"header: expected {_said(wanted)}, got {_said(got)}")
-
     def _read(self, nbytes: int) -> bytes:
         data = bytearray(nbytes)
         self._fill(memoryview(data))
@@ -258,9 +254,3 @@ def _built(cls: type[Cache], config: CacheConfig, huge_pages: bool) -> Cache:
     except (MemoryError, OverflowError, ValueError) as error:  # ConfigError is one of the last
         raise SnapshotError(f"no cache of this size can be made here: {error}") from error
     return cache
-
-
-def _said(entry: Entry | None) -> str:
-    if entry is None:
-        return "no more tensors"
-    return f"{entry.name!r:.80} of {entry.dtype} and shape {list(entry.shape)!r:.200}"

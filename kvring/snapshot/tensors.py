@@ -27,11 +27,13 @@ row 0 come first, then those of batch row 1, and so on.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..config import Append, CacheConfig, LayerConfig
+from ..errors import SnapshotError
 from ..eviction import FIFO, LRU, HeavyHitter
 from ..rows import State
 from .container import ALIGNMENT, Entry
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Counts",
     "arrays_of",
+    "check_counted",
+    "check_entries",
     "counts_of",
     "entries_of",
     "has_own_policy",
@@ -53,6 +57,8 @@ __all__ = [
     "record_from",
 ]
 
+# Ten thousand years at a million tokens a second; behind it, sums would not fit into a word.
+MOST_COUNTED = 1 << 59
 _STATES = ("seq_lens", "lengths", "head_slots", "truncate_floors")
 _PER_BATCH_ROW = (*_STATES, "pin_counts", "policy_nbytes")
 _PER_LAYER = ("epochs", "clocks")
@@ -92,6 +98,20 @@ def entries_of(config: CacheConfig, counts: Sequence[Counts]) -> list[Entry]:
     small = [e for n, of in enumerate(layers) for e in _small(config, n, of)]
     large = [e for n, of in enumerate(layers) for e in _large(config, n, of)]
     return [*leading_entries(config), *small, *large]
+
+
+def check_entries(expected: list[Entry], found: list[Entry]) -> None:
+    """That a file has the tensors that its own configuration and counts ask for."""
+    if expected != found:
+        wanted, got = next((a, b) for a, b in zip_longest(expected, found) if a != b)
+        raise SnapshotError(f"header: expected {_said(wanted)}, got {_said(got)}")
+
+
+def check_counted(name: str, numbers: NDArray[Any]) -> None:
+    """That the numbers of a leading tensor can be counts of anything."""
+    if numbers.min() < 0 or numbers.max() > MOST_COUNTED:
+        what = "a negative number" if numbers.min() < 0 else "too large a number"
+        raise SnapshotError(f"{name}: {what}")
 
 
 def arrays_of(config: CacheConfig, records: Sequence[LayerRecord]) -> dict[str, NDArray[Any]]:
@@ -229,3 +249,9 @@ def _split(joined: NDArray[Any], rows: Sequence[int]) -> tuple[NDArray[Any], ...
 
 def _policies(joined: NDArray[np.uint8], nbytes: Sequence[int]) -> tuple[bytes, ...]:
     return tuple(of.tobytes() for of in _split(joined, nbytes))
+
+
+def _said(entry: Entry | None) -> str:
+    if entry is None:
+        return "no more tensors"
+    return f"{entry.name!r:.80} of {entry.dtype} and shape {list(entry.shape)!r:.200}"
