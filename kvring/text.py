@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["counted", "human_bytes", "listed", "near", "printable", "slots_used"]
+__all__ = ["counted", "human_bytes", "listed", "near", "printable", "quoted", "slots_used"]
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -54,12 +54,14 @@ def near(word: str, known: Iterable[str]) -> str:
     --------
     >>> near("windw", ["window", "sink_tokens"]), near("x", ["window", "sink_tokens"])
     ("; did you mean 'window'?", '; expected window or sink_tokens')
+    >>> near("x", ["update", "first use"])
+    "; expected update or 'first use'"
     """
     from difflib import get_close_matches  # takes longer to load than most of kvring
 
     names = list(known)
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; expected {listed(names)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; expected {listed(quoted(names))}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -72,6 +74,17 @@ def listed(names: Iterable[str]) -> str:
     """
     *most, last = list(names) or ["nothing"]
     return f"{', '.join(most)} or {last}" if most else last
+
+
+def quoted(names: Iterable[str]) -> list[str]:
+    """Names as a shell takes them: those with blanks in quotes.
+
+    Examples
+    --------
+    >>> quoted(["update", "first use"])
+    ['update', "'first use'"]
+    """
+    return [repr(name) if " " in name else name for name in names]
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ConfigError
-from ..text import counted
+from ..text import counted, quoted
 from .terminal import progress, say, table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def fill(parser: Parser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     operations = get_args(Operation)
-    told = f"some of: {', '.join(operations)}"
+    told = f"some of: {', '.join(quoted(operations))}"
     add("--only", nargs="+", choices=operations, metavar="OPERATION", help=told)
     add("--seconds", type=_seconds, default=2.0, metavar="S", help="for a case's rounds (2)")
     name = "MODULE:FACTORY"

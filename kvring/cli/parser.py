@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if not wrong:
             return message
-        choices = re.findall(r"[\w-]+", wrong.group(2))
+        choices = [choice.strip("'\"") for choice in wrong.group(2).split(", ")]
         return f"there is no {wrong.group(1)!r}{near(wrong.group(1), choices)}"
 
     def _way_out(self) -> str:
