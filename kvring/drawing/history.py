@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -124,9 +125,12 @@ def moments(mode: Mode | str, steps: Iterable[StepLike]) -> list[Moment]:
     found, taken = mode_of(mode), [step_of(step) for step in steps]
     tokens = sum(step.numbers[0] for step in taken if step.verb == "update")
     if max(found.capacity, min(found.capacity, tokens) * tokens) > MOST_LOOKS:
+        most = max(MOST_LOOKS // found.capacity, isqrt(MOST_LOOKS))
+        limit = f"{most:,} tokens" if found.capacity <= MOST_LOOKS else f"{MOST_LOOKS:,} slots"
         raise ConfigError(
-            f"{tokens:,} tokens in a layer of {found.capacity:,} slots are too many to draw; the"
-            f" same happens with smaller numbers, such as 9 tokens in 7 slots"
+            f"{tokens:,} tokens in a layer of {found.capacity:,} slots are too many to draw,"
+            f" expected at most {limit}; the same happens with smaller numbers, such as 9 tokens in"
+            f" 7 slots"
         )
     layer = _Layer(found)
     return [layer.moment(), *map(layer.after, taken)]

@@ -42,6 +42,10 @@ VERBS: dict[str, int | None] = {
 }
 
 
+# What has more fits no counter.
+MOST_DIGITS = 18
+
+
 class Step(NamedTuple):
     """One thing that happens to a layer.
 
@@ -110,11 +114,17 @@ def parse_step(text: str) -> Step:
     kvring.errors.ConfigError: step 'trunkate:12': there is no 'trunkate'; did you mean 'truncate'?
     """
     verb, colon, rest = text.strip().partition(":")
-    if re.fullmatch(r"[0-9]{1,9}", text.strip()):
+    if re.fullmatch(r"[0-9]+", text.strip()):
         verb, colon, rest = "update", ":", text.strip()
     if verb not in VERBS:
         raise ConfigError(f"step {text!r}: {_unknown(verb, VERBS)}{_or_tokens(verb)}")
-    if rest and not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", rest):
+    longest = max(map(len, re.findall("[0-9]+", rest)), default=0)
+    if longest > MOST_DIGITS:
+        raise ConfigError(
+            f"step {text!r:.40}: a number of {longest} digits is too large to draw,"
+            f" expected at most {MOST_DIGITS}"
+        )
+    if rest and not re.fullmatch("[0-9]+(,[0-9]+)*", rest):
         raise ConfigError(f"step {text!r}: expected {_form(verb)}, got {rest!r} behind the colon")
     numbers = tuple(int(number) for number in rest.split(",")) if rest else ()
     wanted = VERBS[verb]

@@ -95,7 +95,12 @@ def test_a_picture_can_go_to_stdout_alone(capsys):
         (["circular(4)", "trunkate:3"], "did you mean 'truncate'?"),
         (["circular(4)", "3", "--svg", "/no/such/folder/x.svg"], "cannot be written: No such file"),
         (["circular(30)", "3", "--svg", "-", "--picture", "ring"], "at most 24 slots"),
-        (["append(1000000000)", "3"], "too many to draw"),
+        (["append(1000000000)", "3"], "too many to draw, expected at most 5,000,000 slots"),
+        (["append(4)", "999999999999"], "too many to draw, expected at most 1,250,000 tokens"),
+        (["append(4)", "update:999999999999"], "999,999,999,999 tokens in a layer of 4 slots"),
+        (["append(10000)", "2237"], "too many to draw, expected at most 2,236 tokens"),
+        (["append(4)", "9" * 19], "a number of 19 digits is too large to draw"),
+        (["append(4)", "truncate:" + "9" * 5000], "a number of 5000 digits is too large to draw"),
     ],
 )
 def test_what_cannot_be_drawn_says_why(arguments, words, capsys):
