@@ -1,22 +1,25 @@
 """The command line: one module per command, loaded when the command is named.
 
 Exit codes of all commands: 0 done, 2 wrong arguments or could not run, 130 interrupted, 141 whoever
-read the output has gone. ``check`` has 1 for findings, and 2 for an interrupted search, which has
-no verdict.
+read the output has gone. ``check`` has 1 for findings, and 2 when interrupted: there is no verdict.
+
+What this module imports is little, for until `entry` runs, Ctrl-C shows a traceback.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..errors import KVRingError
-from .parser import Parser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .parser import Parser
 
 __all__ = ["COMMANDS", "entry", "main"]
 
@@ -71,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        with suppress(OSError), open(os.devnull, "wb") as nowhere:
-            # Python would complain once more when it flushes at exit.
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-        return NOBODY_READS
-    except (KVRingError, OSError) as error:
+        return _interrupted(given)
+    except Exception as error:
+        if _came_of_ctrl_c(error):
+            return _interrupted(given)
+        if isinstance(error, BrokenPipeError):
+            return _nobody_reads()
+        if not isinstance(error, (KVRingError, OSError)):
+            raise
         print(f"{named}: {_told(error)}", file=sys.stderr)
         return COULD_NOT_RUN
     return code
@@ -86,23 +89,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """Run a command as a process: what ``kvring`` and ``python -m kvring`` do."""
-    code = main()
-    if code == INTERRUPTED and threading.active_count() > 1:
-        # A kernel is being compiled in a thread, which Python would wait for.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    try:
+        from .interrupting import heed
+
+        heed()
+        code = main()
+    except KeyboardInterrupt:  # before the command, or once more while the first was told
+        code = _code_of_interrupt(sys.argv[1:])
+    from .interrupting import leave
+
+    leave(code, at_once=code in (COULD_NOT_RUN, INTERRUPTED))
+
+
+def _interrupted(given: list[str]) -> int:
+    code = _code_of_interrupt(given)
+    print("\ninterrupted" + ": no verdict" * (code == COULD_NOT_RUN), file=sys.stderr)
+    return code
+
+
+def _code_of_interrupt(given: list[str]) -> int:
+    return COULD_NOT_RUN if _named(given) == "check" else INTERRUPTED
+
+
+def _came_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is what somebody else made of a KeyboardInterrupt, as imports do in C."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _nobody_reads() -> int:
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    except OSError:
+        pass
+    return NOBODY_READS
+
+
+def _named(given: list[str]) -> str:
+    """The command among the arguments."""
+    return next((word for word in given if not word.startswith("-")), "")
 
 
 def _parser(given: list[str]) -> Parser:
     """All commands by name, and the options of the one that is named."""
+    from .parser import Parser
+
     parser = Parser(
         prog="kvring", description="A KV cache for CPUs, and its oracle.", epilog=EXAMPLES
     )
     parser.add_argument("--version", action="version", version=f"kvring {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    named = next((word for word in given if not word.startswith("-")), "")
+    named = _named(given)
     for name, line in COMMANDS.items():
         command = commands.add_parser(name, help=line)
         if name == named:
