@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise ImportError(
         f"kvring.adapters.transformers needs torch and transformers ({error}); use"
-        f" pip install torch, then pip install 'kvring[transformers]'"
+        f" pip install torch, then pip install '.[transformers]' in a checkout"
     ) from error
 
 from ..attention.checks import name_of

@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not (option.kvring_rival or option.kvring_attention_rival or option.kvring_all):
         return
     if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError("--kvring-... needs pytest-benchmark: pip install 'kvring[bench]'")
+        raise pytest.UsageError("--kvring-... needs pytest-benchmark: pip install pytest-benchmark")
     # Where a user's own module is, as `python -m pytest` would have it.
     here = str(config.invocation_params.dir)
     if here not in sys.path:

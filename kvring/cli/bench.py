@@ -30,7 +30,8 @@ examples:
 
 Contestants take turns in one process; a ratio is the median of the ratios within each round, so
 stretches in which the machine is slow fall on all alike. Results are checked before they are timed.
-Rivals whose library is not installed are left out: pip install 'kvring[bench]' brings them.
+Rivals whose library is not installed are left out: pip install '.[bench]' in a
+checkout of kvring brings them.
 
 exit codes: 0 measured, 2 no such rival or operation, 130 interrupted"""
 

@@ -18,7 +18,7 @@ def test_the_adapter_says_what_to_install():
     code = "import sys; sys.modules['torch'] = None; import kvring.adapters.transformers"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: kvring.adapters.transformers needs torch and transformers" in done.stderr
-    assert "use pip install torch, then pip install 'kvring[transformers]'" in done.stderr
+    assert "use pip install torch, then pip install '.[transformers]' in a checkout" in done.stderr
 
 
 def test_nothing_of_another_library_is_loaded_unasked():
