@@ -53,3 +53,17 @@ def test_every_file_that_readme_links_to_is_there():
     assert links
     for link in links:
         assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_generate_is_called_in_readme_as_in_the_tutorial_and_the_adapter():
+    text = (ROOT / "README.md").read_text()
+    adapter = (ROOT / "kvring" / "adapters" / "transformers.py").read_text()
+    tutorial = (ROOT / "docs" / "tutorials" / "generate.md").read_text()
+    call = re.search(r"^model\.generate\(.*?before", text, re.MULTILINE).group()
+    assert call in adapter
+    for line in re.findall(r"^(?:from kvring\.|model\.set_attn).*?(?=  #|$)", text, re.MULTILINE):
+        assert line in tutorial
+    for command in (
+        re.search(r"^pip install torch.*?(?=  +#)", text, re.MULTILINE).group().split(" && ")
+    ):
+        assert command in tutorial
