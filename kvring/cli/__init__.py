@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted(given)
     except Exception as error:
-        if _came_of_ctrl_c(error):
+        from .interrupting import came_of_ctrl_c
+
+        if came_of_ctrl_c(error):
             return _interrupted(given)
         if isinstance(error, BrokenPipeError):
             return _nobody_reads()
@@ -109,13 +111,6 @@ def _interrupted(given: list[str]) -> int:
 
 def _code_of_interrupt(given: list[str]) -> int:
     return COULD_NOT_RUN if _named(given) == "check" else INTERRUPTED
-
-
-def _came_of_ctrl_c(error: BaseException | None) -> bool:
-    """Whether an error is what somebody else made of a KeyboardInterrupt, as imports do in C."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _nobody_reads() -> int:

@@ -17,12 +17,27 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["heed", "leave"]
+__all__ = ["came_of_ctrl_c", "heed", "leave"]
+
+_pressed: list[int] = []
 
 
 def heed() -> None:
-    """Raise what is dropped somewhere once more, where it is not."""
+    """Remember every Ctrl-C, and raise what is dropped somewhere once more, where it is not."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _on_interrupt)
     sys.unraisablehook = _dropped
+
+
+def came_of_ctrl_c(error: BaseException) -> bool:
+    """Whether an error is what somebody else made of a KeyboardInterrupt, as imports do in C.
+
+    Some keep it as the error's cause; others, such as PyCapsule_Import, say nothing of it.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return bool(_pressed) or cause is not None
 
 
 def leave(code: int, *, at_once: bool) -> NoReturn:
@@ -35,7 +50,7 @@ def leave(code: int, *, at_once: bool) -> NoReturn:
     def stop(number: int = 0, frame: FrameType | None = None) -> NoReturn:
         os._exit(code)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _on_interrupt):
         signal.signal(signal.SIGINT, stop)
     if at_once:
         try:
@@ -44,6 +59,11 @@ def leave(code: int, *, at_once: bool) -> NoReturn:
         finally:
             stop()
     sys.exit(code)
+
+
+def _on_interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _pressed.append(number)
+    raise KeyboardInterrupt
 
 
 def _dropped(unraisable: sys.UnraisableHookArgs) -> None:

@@ -27,6 +27,13 @@ def press():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0)
 
+def become_another():
+    try:
+        press()
+    except KeyboardInterrupt:
+        pass
+    raise ImportError("PyCapsule_Import could not import a module")
+
 class Dropped:
     def __del__(self):
         press()
@@ -40,6 +47,7 @@ WAYS = {
     "as usual": "press()",
     "through exec": "exec('press()')",
     "dropped in a finalizer": "Dropped()",
+    "made another error": "become_another()",
 }
 
 
