@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..testing.observations import RAISED, BackendBrokeError, UnsupportedError
 from ..testing.probe import CouldNotRunError
 from ..text import near
 from .parser import number
@@ -129,7 +130,6 @@ def _factory(options: argparse.Namespace) -> tuple[Any, str]:
     if len(target) == 1 and ":" in target[0] and not os.path.exists(target[0]):
         return _imported(target[0]), target[0]
     from ..testing.external import ProgramFactory
-    from ..testing.observations import BackendBrokeError, UnsupportedError
     from ..testing.program import RefusedError
 
     try:
@@ -148,7 +148,7 @@ def _imported(target: str) -> Any:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = import_module(module)
-    except Exception as error:  # the module is the user's, and may raise anything
+    except RAISED as error:  # the module is the user's, and may raise anything
         what = f"{type(error).__name__}: {error}"
         raise CouldNotRunError(f"{module} cannot be imported: {what}") from error
     for part in name.split("."):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .explain import broken_relations
 from .finding import Finding
+from .observations import RAISED
 from .script import python_snippet
 from .steps import Trace
 from .supports import Supports
@@ -59,7 +60,7 @@ def divergence_of(
     script: list[str] = []
     try:
         again, trial = replay(factory, trace, supports, script=script)
-    except Exception:  # it does not happen every time; what was seen is reported all the same
+    except RAISED:  # it does not happen every time; what was seen is reported all the same
         return Divergence(trace, finding, relations, supports)
     finding = again or finding
     sequence = trial.truth.contract.sequence(finding.layer or 0, finding.batch_row or 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .finding import Finding
-from .observations import UnsupportedError
+from .observations import RAISED, UnsupportedError
 from .steps import Copy, Reset, Save, Step, Trace, Truncate, Update
 
 __all__ = ["broken_relations"]
@@ -27,7 +27,7 @@ def broken_relations(trace: Trace, judge: Judge) -> tuple[str, ...]:
             clean = judge(related) is None
         except UnsupportedError:
             continue
-        except Exception:  # a factory that raises is another finding, not this one
+        except RAISED:  # a factory that raises is another finding, not this one
             continue
         if clean:
             broken.append(name)

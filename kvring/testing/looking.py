@@ -12,7 +12,7 @@ import numpy as np
 from .finding import Finding, FoundError
 from .kinds import Kind
 from .kinds.kind import Given
-from .observations import BackendBrokeError, UnsupportedError
+from .observations import RAISED, BackendBrokeError, UnsupportedError
 from .setup import Setup
 from .steps import Forget, Observe, Touch, Update
 from .supports import Supports
@@ -203,7 +203,7 @@ class Looking:
     def _record(
         self,
         code: str,
-        error: Exception | None,
+        error: BaseException | None,
         *,
         shows: bool = False,
         prints: bool = False,
@@ -219,19 +219,22 @@ class Looking:
             line = f"{'show' if shows and error is None else 'print'}({line})"
         if error is not None:
             what = " ".join(f"{type(error).__name__}: {error}".split())[:80]
-            self.script += [f"with suppress(Exception):  # {what}", f"    {self.name}.{code}"]
+            widest = "Exception" if isinstance(error, Exception) else "BaseException"
+            self.script += [f"with suppress({widest}):  # {what}", f"    {self.name}.{code}"]
         else:
             self.script.append(line)
 
-    def _attempt(self, call: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    def _attempt(self, call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
         try:
             return call(), None
         except (BackendBrokeError, UnsupportedError):
             raise
-        except Exception as error:  # a refusal, whatever its class
+        except RAISED as error:  # a refusal, whatever its class
             return None, error
 
-    def _must_not_fail(self, error: Exception | None, what: str, layer: int | None = None) -> None:
+    def _must_not_fail(
+        self, error: BaseException | None, what: str, layer: int | None = None
+    ) -> None:
         if error is not None:
             text = " ".join(str(error).split())[:200]
             message = f"{what} raised {type(error).__name__}: {text}"

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BackendBrokeError", "Logits", "Outputs", "Rows", "Slots", "UnsupportedError"]
+__all__ = [
+    "RAISED",
+    "BackendBrokeError",
+    "Logits",
+    "Outputs",
+    "Rows",
+    "Slots",
+    "UnsupportedError",
+]
+
+# What a backend may raise and the oracle takes for an answer. `sys.exit` in an adapter would end
+# the run without a verdict otherwise, with whatever exit code it names; Ctrl-C must end it.
+RAISED = (Exception, SystemExit, GeneratorExit)
 
 
 class UnsupportedError(Exception):

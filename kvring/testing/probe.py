@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config import Append, Circular, Mode, Replace
 from ..errors import KVRingError
-from .observations import BackendBrokeError, UnsupportedError
+from .observations import RAISED, BackendBrokeError, UnsupportedError
 from .setup import Setup
 from .steps import FORGETTING, Update
 from .supports import Supports
@@ -128,7 +128,7 @@ def _why_not(
                 call(*(other if operation == "add_batch_rows" else arguments))
     except UnsupportedError as error:
         return str(error) or "the backend says so"
-    except Exception:  # a refusal is an answer
+    except RAISED:  # a refusal is an answer
         return ""
     return ""
 
@@ -151,6 +151,6 @@ def _made(factory: Factory, setup: Setup, supports: Supports) -> Trial:
         raise CouldNotRunError(f"the backend says it has no {setup.mode} mode: {error}") from error
     except KVRingError as error:
         raise CouldNotRunError(f"the declaration cannot be tried: {error}") from error
-    except Exception as error:
+    except RAISED as error:
         what = f"{type(error).__name__}: {error}"
         raise CouldNotRunError(f"the factory raised {what}") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from .divergence import Divergence, divergence_of, replay
 from .finding import Finding
-from .observations import BackendBrokeError, UnsupportedError
+from .observations import RAISED, BackendBrokeError, UnsupportedError
 from .probe import CouldNotRunError, declared_by, offered
 from .setup import Setup
 from .shorten import shortened
@@ -240,7 +240,7 @@ class _Run:
             return [], None, None
         except BackendBrokeError as broke:
             return [], Finding(broke.invariant, str(broke)), None
-        except Exception as error:
+        except RAISED as error:
             what = f"{type(error).__name__}: {error}"
             return [], Finding("refused", f"the factory raised {what}"), None
         for move in drawn:

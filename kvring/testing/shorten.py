@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .finding import Finding
+from .observations import RAISED
 from .steps import Trace, Update
 
 __all__ = ["shortened"]
@@ -29,7 +30,7 @@ def shortened(
                 return trace, finding
             try:
                 again = judge(shorter)
-            except Exception:  # a trace that cannot be taken at all proves nothing
+            except RAISED:  # a trace that cannot be taken at all proves nothing
                 again = None
             if again is not None:
                 trace, finding = shorter, again

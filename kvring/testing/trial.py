@@ -213,7 +213,7 @@ class Trial(Changing):
         self.kind.judge_model(seen, truths, self.truth, self.backend.uncached)
 
     def _record_update(
-        self, layer: int, tokens: list[list[Token]], step: Update, error: Exception | None
+        self, layer: int, tokens: list[list[Token]], step: Update, error: BaseException | None
     ) -> None:
         if self.script is not None:
             code = arguments_code(self.supports.observes, self.setup, layer, tokens, step)

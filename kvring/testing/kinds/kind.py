@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..finding import Finding, FoundError
 from ..names import Token
+from ..observations import RAISED
 from ..setup import Setup
 from ..steps import Update
 from ..supports import Supports
@@ -99,7 +100,7 @@ def as_array(what: str, value: Any, layer: int | None, axes: int) -> Array:
     """`value` as an array of so many axes, or a finding."""
     try:
         array = np.asarray(value)
-    except Exception as error:  # whatever a foreign array type throws
+    except RAISED as error:  # whatever a foreign array type throws
         message = f"{what}: not an array: {error}"
         raise FoundError(Finding("shape", message, layer)) from None
     if array.ndim != axes or array.dtype == object:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..finding import Finding
-from ..observations import BackendBrokeError, UnsupportedError
+from ..observations import RAISED, BackendBrokeError, UnsupportedError
 from ..setup import Setup
 from ..steps import Trace, step_from_json
 from ..supports import Supports
@@ -207,7 +207,7 @@ def _run(factory: Factory, supports: Supports, vector: Vector) -> VectorResult:
         return VectorResult(vector, skipped=f"the backend says: {error}")
     except BackendBrokeError as broke:
         return VectorResult(vector, Finding(broke.invariant, str(broke)))
-    except Exception as error:  # whatever a foreign factory throws
+    except RAISED as error:  # whatever a foreign factory throws
         what = f"{type(error).__name__}: {error}"
         return VectorResult(vector, Finding("refused", f"the factory raised {what}"))
     found = (trial.take(step) for step in vector.trace.steps)
