@@ -56,6 +56,12 @@ def offered(factory: Factory, supports: Supports) -> Supports:
         If not even the smallest backend can be made.
     """
     setup = smallest_setup(supports)
+    backend = _made(factory, setup, supports).backend
+    if not callable(getattr(backend, "update", None)):
+        raise CouldNotRunError(
+            f"the factory made a {type(backend).__name__}: expected an adapter with a method"
+            f" update, got none; docs/conformance.md lists the methods"
+        )
     for operation, arguments in _CALLS.items():
         if operation in FORGETTING and not supports.evictions:
             continue  # nobody will ask for it
