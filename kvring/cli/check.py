@@ -52,9 +52,10 @@ def fill(parser: Parser) -> None:
     add("--seed", type=int, default=0, help="same seed, same search (default 0)")
     histories = "histories to try (default 1000)"
     add("--max-examples", type=number(1), default=1000, metavar="N", help=histories)
-    add("--time-limit", type=float, metavar="SECONDS", help="for the search as a whole")
+    add("--time-limit", type=number(0, float), metavar="SECONDS", help="for the search as a whole")
     answer = "for one answer of a program (default 10)"
-    add("--operation-limit", type=float, default=10.0, metavar="SECONDS", help=answer)
+    least = number(0.001, float)
+    add("--operation-limit", type=least, default=10.0, metavar="SECONDS", help=answer)
     add("--json", metavar="FILE", help="write the verdict as JSON, - for stdout")
     add("--junit", metavar="FILE", help="write the verdict as JUnit XML")
     only = parser.add_mutually_exclusive_group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 import textwrap
@@ -71,7 +72,9 @@ def number(least: float, kind: Callable[[str], float] = int) -> Callable[[str], 
             found = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-        if not found >= least:
+        if isinstance(found, float) and not math.isfinite(found):
+            raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+        if found < least:
             raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
         return found
 

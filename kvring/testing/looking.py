@@ -45,6 +45,7 @@ class Looking:
         self.truth = truth
         self.kind = kind
         self.operations = 0
+        self.compared = 0  # queries judged; a verdict needs at least one
         self._given: list[Given] = []  # what earlier updates got, which is still the caller's
         # Every call as a line of Python, when the trial is recorded for a report.
         self.script: list[str] | None = None
@@ -196,6 +197,7 @@ class Looking:
         """What came back may be anything; that it cannot be read is a finding, not a crash."""
         try:
             self.kind.judge(layer, seen, truths, self.truth, given)
+            self.compared += sum(map(len, truths))
         except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
             message = f"what came back cannot be read: {type(error).__name__}: {error}"
             raise FoundError(Finding("shape", message, layer)) from error

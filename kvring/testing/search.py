@@ -18,7 +18,7 @@ from .steps import Copy, Read, Step, Trace, Update
 from .supports import Supports
 from .trial import Factory, Trial
 
-__all__ = ["Outcome", "Progress", "find_divergence", "search"]
+__all__ = ["Outcome", "Progress", "check_judged", "find_divergence", "search"]
 
 Progress = Callable[["Outcome"], None]
 
@@ -33,6 +33,8 @@ class Outcome:
         The finding, if there is one.
     histories, operations : int
         Traces tried, and calls made to the backend.
+    compared : int
+        Queries whose sight was compared with the reference's. With none there is no verdict.
     seconds : float, seconds
         Time taken.
     supports : Supports
@@ -47,6 +49,7 @@ class Outcome:
     divergence: Divergence | None = None
     histories: int = 0
     operations: int = 0
+    compared: int = 0
     seconds: float = 0.0
     skipped: Counter[str] = field(default_factory=Counter)
     shrinking: bool = False
@@ -96,8 +99,8 @@ def find_divergence(
     ConfigError
         If the declaration names what does not exist.
     CouldNotRunError
-        If there is nothing to judge: not even the smallest backend can be made, or Hypothesis is
-        not installed.
+        If there is nothing to judge: not even the smallest backend can be made, no query was
+        compared before the time was up, or Hypothesis is not installed.
 
     Examples
     --------
@@ -128,7 +131,21 @@ def find_divergence(
         time_limit=time_limit,
         progress=progress,
     )
+    if outcome.divergence is None:
+        check_judged(outcome.compared, outcome.skipped)
     return outcome.divergence
+
+
+def check_judged(compared: int, skipped: Counter[str]) -> None:
+    """CouldNotRunError if no query was compared, so that silence is not taken for a verdict."""
+    if compared:
+        return
+    most = "; ".join(f"{what}: skipped {n} times" for what, n in skipped.most_common(3))
+    reason = f" ({most})" if most else ""
+    raise CouldNotRunError(
+        f"nothing was judged: expected at least one query to compare, got none{reason};"
+        " give the search time and histories, and let update return something"
+    )
 
 
 def search(
@@ -214,6 +231,7 @@ class _Run:
         steps, finding, trial = self._live(setup, drawn)
         if trial is not None:
             outcome.operations += trial.operations
+            outcome.compared += trial.compared
             outcome.skipped.update(trial.skipped)
         outcome.histories += not outcome.shrinking
         outcome.seconds = monotonic() - self.started

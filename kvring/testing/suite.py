@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from .probe import declared_by, offered
-from .search import search
+from .search import check_judged, search
 from .setup import Setup
 from .supports import Supports
 from .vectors import TOPICS, run
@@ -51,6 +51,7 @@ class Conformance:
         )
         if outcome.divergence is not None:
             pytest.fail(str(outcome.divergence), pytrace=False)
+        check_judged(outcome.compared, outcome.skipped)
 
     @pytest.mark.parametrize("topic", TOPICS)
     def test_the_portable_vectors_hold(self, topic: str) -> None:

@@ -211,6 +211,7 @@ class Trial(Changing):
         for layer in range(self.setup.layers):
             truths = self.truth.update(layer, tokens, step)
         self.kind.judge_model(seen, truths, self.truth, self.backend.uncached)
+        self.compared += sum(map(len, truths))
 
     def _record_update(
         self, layer: int, tokens: list[list[Token]], step: Update, error: BaseException | None
@@ -239,6 +240,7 @@ class Trial(Changing):
         self.backend, other.backend = going_on, put_away
         finding = other.take(Update(tokens=1))
         self.operations += other.operations
+        self.compared += other.compared
         if finding is not None:
             raise FoundError(replace(finding, invariant="disturbed"))
         self.truth.share_names(other.truth)
@@ -251,7 +253,7 @@ class Trial(Changing):
         other.__dict__.update(self.__dict__)
         other.backend, other.truth, other.kind = backend, self.truth.copy(), self.kind.copy()
         other.steps, other.notes, other.skipped, other._shelved = [], [], Counter(), []
-        other.operations, other._given = 0, []
+        other.operations, other.compared, other._given = 0, 0, []
         return other
 
     def _rearrange(self, step: Reorder | Select | Repeat | AddBatchRows) -> None:

@@ -12,7 +12,7 @@ from .divergence import Divergence, divergence_of, replay
 from .probe import declared_by, offered
 from .program import CONTRACT
 from .report import report_json, report_text
-from .search import Outcome, Progress, search
+from .search import Outcome, Progress, check_judged, search
 from .shorten import shortened
 from .trial import Factory
 
@@ -37,6 +37,8 @@ class Verdict:
         Id, topic and finding of every vector that failed.
     skipped : Counter
         Why vectors were skipped.
+    compared : int
+        Queries that vectors and search compared.
     divergences : list of Divergence
         At most one from the vectors and one from the search: the shortest of each.
     """
@@ -47,6 +49,7 @@ class Verdict:
     vectors: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[int, str, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    compared: int = 0
     divergences: list[Divergence] = field(default_factory=list)
 
 
@@ -63,24 +66,27 @@ def judge(
 ) -> Verdict:
     """Judge a backend by the vectors and by a search; parameters and errors as `search`.
 
-    With 0 for `max_examples` there is no search, and Hypothesis need not be installed.
+    CouldNotRunError also if no query was compared. With 0 for `max_examples` there is no search,
+    and Hypothesis need not be installed.
     """
     declared = offered(factory, declared_by(factory, supports))
     verdict = Verdict(name, seed, Outcome(declared))
     if vectors:
         _run_vectors(factory, verdict)
-    if max_examples == 0:
-        return verdict
-    verdict.outcome = search(
-        factory,
-        supports=declared,
-        seed=seed,
-        max_examples=max_examples,
-        time_limit=time_limit,
-        progress=progress,
-    )
-    if verdict.outcome.divergence is not None:
-        verdict.divergences = [verdict.outcome.divergence]
+    if max_examples:
+        verdict.outcome = search(
+            factory,
+            supports=declared,
+            seed=seed,
+            max_examples=max_examples,
+            time_limit=time_limit,
+            progress=progress,
+        )
+        verdict.compared += verdict.outcome.compared
+        if verdict.outcome.divergence is not None:
+            verdict.divergences = [verdict.outcome.divergence]
+    if not verdict.divergences:
+        check_judged(verdict.compared, verdict.skipped + verdict.outcome.skipped)
     return verdict
 
 
@@ -91,6 +97,7 @@ def _run_vectors(factory: Factory, verdict: Verdict) -> None:
     shortest = None
     for result in run(factory, supports):
         vector = result.vector
+        verdict.compared += result.compared
         if result.skipped:
             verdict.vectors["skipped"] += 1
             verdict.skipped[result.skipped] += 1

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from kvring.cli import main
+from kvring.testing import CouldNotRunError, UnsupportedError, find_divergence
 from tests.conformance.small import Everything
 
 HERE = "tests.conformance.test_unruly_adapters"
@@ -23,6 +24,16 @@ class ExitsInFactory(Everything):
 class ClosesItsGenerator(Everything):
     def update(self, layer, keys, values):
         raise GeneratorExit
+
+
+class NeverUpdates(Everything):
+    def update(self, layer, keys, values):
+        raise UnsupportedError("not today")
+
+
+class HasNoUpdate:
+    def __init__(self, setup):
+        pass
 
 
 def check(capsys, *arguments):
@@ -57,3 +68,52 @@ def test_a_module_that_leaves_could_not_be_run(capsys, monkeypatch, tmp_path):
     code, _, err = check(capsys, "leaves:Cache")
     assert code == 2
     assert "could not run: leaves cannot be imported: SystemExit" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"{HERE}:NeverUpdates"],
+        [f"{HERE}:NeverUpdates", "--no-search"],
+        ["tests.conformance.small:Everything", "--no-vectors", "--time-limit", "0"],
+    ],
+)
+def test_there_is_no_verdict_where_no_query_was_compared(capsys, arguments):
+    code, out, err = check(capsys, *arguments)
+    assert code == 2
+    assert "clean" not in out
+    assert "nothing was judged: expected at least one query to compare, got none" in err
+
+
+def test_a_search_that_compared_nothing_does_not_return_as_if_all_were_well():
+    with pytest.raises(CouldNotRunError, match=r"nothing was judged.*update: skipped"):
+        find_divergence(NeverUpdates, max_examples=5)
+
+
+def test_vectors_alone_are_a_verdict_when_the_search_has_no_time(capsys):
+    code, out, _ = check(capsys, "tests.conformance.small:Everything", "--time-limit", "0")
+    assert code == 0
+    assert "search     not run" in out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--time-limit", "-1", "expected 0 or more, got -1"),
+        ("--time-limit", "nan", "expected a finite number, got 'nan'"),
+        ("--operation-limit", "nan", "expected a finite number, got 'nan'"),
+        ("--operation-limit", "inf", "expected a finite number, got 'inf'"),
+        ("--operation-limit", "-2", "expected 0.001 or more, got -2"),
+        ("--operation-limit", "0", "expected 0.001 or more, got 0"),
+    ],
+)
+def test_a_limit_out_of_range_is_an_error_of_use(capsys, option, value, words):
+    code, _, err = check(capsys, option, value, "--", "/bin/cat")
+    assert code == "left with 2"
+    assert words in err
+
+
+def test_an_adapter_without_update_could_not_be_run(capsys):
+    code, _, err = check(capsys, f"{HERE}:HasNoUpdate")
+    assert code == 2
+    assert "could not run: the factory made a HasNoUpdate: expected an adapter with a method" in err

@@ -135,11 +135,14 @@ class VectorResult:
         What is wrong.
     skipped : str
         Why it was not, or not fully, run; empty if it was.
+    compared : int
+        Queries that were compared.
     """
 
     vector: Vector
     finding: Finding | None = None
     skipped: str = ""
+    compared: int = 0
 
 
 def load() -> list[VectorFile]:
@@ -213,5 +216,6 @@ def _run(factory: Factory, supports: Supports, vector: Vector) -> VectorResult:
     found = (trial.take(step) for step in vector.trace.steps)
     finding = next((finding for finding in found if finding is not None), None) or trial.finish()
     if finding is None and trial.skipped:
-        return VectorResult(vector, skipped=f"the backend has no {', '.join(trial.skipped)}")
-    return VectorResult(vector, finding)
+        why = f"the backend has no {', '.join(trial.skipped)}"
+        return VectorResult(vector, skipped=why, compared=trial.compared)
+    return VectorResult(vector, finding, compared=trial.compared)
