@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 from ..errors import ConfigError
 from .setup import MODES, POLICIES
 from .steps import STEPS
+from .supports_checks import (
+    check_known,
+    check_number,
+    check_tolerance,
+    check_types,
+    check_without,
+)
 
 __all__ = ["OPERATIONS", "Supports"]
 
@@ -122,19 +129,22 @@ class Supports:
     without: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for entry in fields(self):
-            _check_choice(entry.name, getattr(self, entry.name), get_args(hints[entry.name]))
+        check_types(self)
         for name, known in (
             ("modes", tuple(MODES)),
             ("layouts", ("BSHD", "BHSD")),
             ("ragged", ("right", "left")),
             ("evictions", tuple(POLICIES)),
-            ("without", OPERATIONS),
         ):
-            _check_all_known(name, tuple(getattr(self, name)), known)
-        for name, least in _LEAST.items():
-            _check_least(name, getattr(self, name), least)
+            check_known(name, getattr(self, name), known)
+        for name, allowed in _RANGES.items():
+            check_number(name, getattr(self, name), *allowed)
+        if self.most_chunk is not None:
+            check_number("most_chunk", self.most_chunk, 1)
+        for width in self.head_dims:
+            check_number("head_dims", width, 8)
+        check_tolerance(self.tolerance)
+        check_without(self.without, OPERATIONS)
         if len(self.windows) != 2 or not 1 <= self.windows[0] <= self.windows[1]:
             raise ConfigError(f"windows: expected (smallest, largest), got {self.windows!r}")
         if not self.modes or not self.dtypes or not self.layouts or not self.head_dims:
@@ -173,28 +183,13 @@ class Supports:
         return operation not in self.without
 
 
-_LEAST = {
-    "most_layers": 1,
-    "most_batch": 1,
-    "most_kv_heads": 1,
-    "most_sink_tokens": 0,
-    "most_rollback_tokens": 0,
-    "block_tokens": 1,
+# The smallest and, where there is one, the largest number. Names of rows have room for no more
+# layers, batch rows and heads than these, once histories have added some.
+_RANGES: dict[str, tuple[int, ...]] = {
+    "most_layers": (1, 3),
+    "most_batch": (1, 3),
+    "most_kv_heads": (1, 3),
+    "most_sink_tokens": (0,),
+    "most_rollback_tokens": (0,),
+    "block_tokens": (1,),
 }
-
-
-def _check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
-    words = [choice for choice in choices if isinstance(choice, str)]
-    if words and value not in words:
-        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
-
-
-def _check_all_known(name: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for value in values:
-        if value not in known:
-            raise ConfigError(f"{name}: expected some of {', '.join(known)}, got {value!r}")
-
-
-def _check_least(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigError(f"{name}: expected an integer >= {least}, got {value!r}")
