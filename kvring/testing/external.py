@@ -104,7 +104,8 @@ class ProgramBackend:
             "outputs": ("layer", "queries", "keys", "values"),
             "logits": ("token_ids",),
         }[observes]
-        answer = self.ask("update", **dict(zip(names, given, strict=True)), **options)
+        # Slots have token_counts in any case, and a ragged update names them once more.
+        answer = self.ask("update", **{**dict(zip(names, given, strict=True)), **options})
         return self._seen(answer)
 
     def read(self, layer: int) -> Any:

@@ -62,6 +62,8 @@ def offered(factory: Factory, supports: Supports) -> Supports:
             f"the factory made a {type(backend).__name__}: expected an adapter with a method"
             f" update, got none; docs/conformance.md lists the methods"
         )
+    if supports.has("ragged") and not supports.ragged:
+        supports = supports.lacking("ragged", "declared so")
     for operation, arguments in _CALLS.items():
         if operation in FORGETTING and not supports.evictions:
             continue  # nobody will ask for it
@@ -71,8 +73,6 @@ def offered(factory: Factory, supports: Supports) -> Supports:
                 supports = supports.lacking(operation, why)
     if supports.observes != "rows":
         supports = supports.lacking("wrong_shapes", "shows no rows")
-    if supports.has("ragged") and not supports.ragged:
-        supports = supports.lacking("ragged", "declared so")
     return supports
 
 

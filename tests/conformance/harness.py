@@ -49,12 +49,20 @@ def answer(request):
     global cache
     operation = request["op"]
     if operation == "hello":
-        return {"name": "small", "supports": SUPPORTS}
+        without = {**SUPPORTS["without"], "seq_len_form": "not here"}
+        declared = {**SUPPORTS, "without": without} if HOW == "knows no forms" else SUPPORTS
+        return {"name": "small", "supports": declared}
     if operation == "setup":
         config = request["config"]
         made = type("Setup", (), {**config["strategies"][0], "layers": len(config["strategies"])})
         cache = CACHES.get(HOW, Misbehaving)(made)
         return {"ok": True}
+    if (
+        HOW == "knows no forms"
+        and operation == "update"
+        and {"seq_len", "token_counts"} & set(request)
+    ):
+        os._exit(4)
     if operation == "update" and not {"seq_len", "token_counts"} & set(request):
         rows = [np.array(request[name], float) for name in ("keys", "values")]
         seen = cache.update(request["layer"], *rows)

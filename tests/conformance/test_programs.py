@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from kvring.config import Append
+from kvring.testing import Setup
 from kvring.testing.external import ProgramFactory
 from kvring.testing.observations import BackendBrokeError
 from kvring.testing.search import search
@@ -52,6 +55,25 @@ def test_a_wrong_program_is_found_and_its_lines_show_it_again(program):
         [sys.executable, "-c", divergence.snippet], capture_output=True, text=True, timeout=30
     )
     assert '"ok": true' in again.stdout, again.stderr
+
+
+def test_a_program_is_not_sent_what_its_hello_says_it_lacks(program):
+    outcome = search(program("knows no forms"), max_examples=30)
+    assert outcome.divergence is None
+    assert outcome.supports.without["seq_len_form"] == "not here"
+    assert outcome.supports.without["ragged"] == "declared so"
+
+
+def test_a_ragged_update_of_slots_names_its_counts_once(program, monkeypatch):
+    factory = program("right")
+    factory.supports = replace(factory.supports, observes="slots")
+    asked = []
+    answer = {"ok": True, "written": [[]], "visible": [[]]}
+    monkeypatch.setattr(factory.program, "ask", lambda request: asked.append(request) or answer)
+    factory.numbered(Setup((Append(3),))).update(0, [1], token_counts=[1], padding="left")
+    assert asked == [
+        {"op": "update", "cache": 0, "layer": 0, "token_counts": [1], "padding": "left"}
+    ]
 
 
 @pytest.mark.parametrize(
