@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .explain import broken_relations
 from .finding import Finding
+from .importing import import_lines
 from .observations import RAISED
 from .script import python_snippet
 from .steps import Trace
@@ -80,9 +81,7 @@ def snippet_of(factory: Factory, trial: Trial, script: list[str]) -> str:
     of_program = getattr(trial.backend, "snippet", None)
     if of_program is not None:
         return str(of_program())
-    name = getattr(factory, "__qualname__", type(factory).__qualname__)
-    named = f"{getattr(factory, '__module__', '__main__')}:{name}"
-    return python_snippet(named, trial.setup, trial.supports.observes, script)
+    return python_snippet(import_lines(factory), trial.setup, trial.supports.observes, script)
 
 
 def replay(

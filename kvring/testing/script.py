@@ -91,9 +91,8 @@ def show(seen):
 PRELUDES = {"rows": _ROWS, "slots": _SLOTS, "outputs": _OUTPUTS, "logits": _LOGITS}
 
 
-def python_snippet(factory: str, setup: Setup, observes: str, lines: Iterable[str]) -> str:
-    """The whole script; `factory` is ``"package.module:name"``."""
-    module, _, name = factory.partition(":")
+def python_snippet(make: list[str], setup: Setup, observes: str, lines: Iterable[str]) -> str:
+    """The whole script; `make` are the lines that import the factory under that name."""
     namespace = repr(setup.plain()).replace("namespace(", "SimpleNamespace(")
     for entry in ("layers", "strategies"):
         namespace = namespace.replace(f", {entry}=", f",\n    {entry}=")
@@ -104,7 +103,7 @@ def python_snippet(factory: str, setup: Setup, observes: str, lines: Iterable[st
         "",
         "import numpy as np",
         "",
-        f"from {module} import {name} as make",
+        *make,
         "",
         f"setup = {namespace}",
     ]

@@ -1,0 +1,100 @@
+"""The script in a report imports the factory by a name that there is, or says that it cannot."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from kvring.testing.importing import import_lines
+from kvring.testing.search import search
+from tests.conformance.small import SUPPORTS, SeesOneTooMany
+from tests.support import ROOT
+
+HERE = __name__
+
+
+class Outer:
+    class Inner(SeesOneTooMany):
+        @classmethod
+        def made(cls, setup):
+            return cls(setup)
+
+
+def _made_in_a_function():
+    class Local(SeesOneTooMany):
+        pass
+
+    return Local
+
+
+class Maker:
+    supports = SUPPORTS
+
+    def __call__(self, setup):
+        return SeesOneTooMany(setup)
+
+    def make(self, setup):
+        return SeesOneTooMany(setup)
+
+
+Local = _made_in_a_function()
+by_lambda = lambda setup: SeesOneTooMany(setup)  # noqa: E731
+by_partial = partial(SeesOneTooMany)
+maker = Maker()
+
+
+@pytest.mark.parametrize(
+    ("factory", "lines"),
+    [
+        (Outer, [f"from {HERE} import Outer as make"]),
+        (Outer.Inner, [f"import {HERE}", "", f"make = {HERE}.Outer.Inner"]),
+        (Outer.Inner.made, [f"import {HERE}", "", f"make = {HERE}.Outer.Inner.made"]),
+        (Local, [f"from {HERE} import Local as make"]),
+        (by_lambda, [f"from {HERE} import by_lambda as make"]),
+        (by_partial, [f"from {HERE} import by_partial as make"]),
+        (maker, [f"from {HERE} import maker as make"]),
+        (maker.make, [f"import {HERE}", "", f"make = {HERE}.maker.make"]),
+    ],
+)
+def test_a_factory_that_a_module_names_is_imported_by_that_name(factory, lines):
+    assert import_lines(factory) == lines
+    names = {}
+    exec("\n".join(lines), names)
+    assert names["make"] == factory
+
+
+@pytest.mark.parametrize(
+    "factory", [_made_in_a_function(), lambda setup: None, partial(Outer), Maker(), Maker().make]
+)
+def test_a_factory_without_a_name_is_left_to_be_filled_in(factory):
+    (line,) = import_lines(factory)
+    assert line.startswith("make = ...  # your factory: ")
+    compile(line, "snippet", "exec")
+
+
+def test_a_factory_of_the_script_that_is_run_is_left_to_be_filled_in(tmp_path):
+    script = tmp_path / "alone.py"
+    script.write_text(
+        "from kvring.testing.importing import import_lines\n"
+        "class Cache: pass\n"
+        "print(*import_lines(Cache))\n"
+    )
+
+    def said(*command):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        return done.stdout.strip()
+
+    assert said(str(script)) == "make = ...  # your factory: Cache cannot be imported by name"
+    assert said("-m", "alone") == "from alone import Cache as make"
+
+
+def test_the_script_of_a_nested_factory_runs():
+    divergence = search(Outer.Inner, supports=SUPPORTS, max_examples=60).divergence
+    done = subprocess.run(
+        [sys.executable, "-c", divergence.snippet], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batch row 0" in done.stdout
