@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Append:
     Append(capacity=512, eviction=LRU(threshold=None), sink_tokens=4)
     """
 
+    mode: ClassVar[str] = "append"  # its name, in traces and setups
     capacity: int
     eviction: Eviction | None = None
     sink_tokens: int = 0
@@ -120,6 +121,7 @@ class Circular:
     7
     """
 
+    mode: ClassVar[str] = "circular"  # its name, in traces and setups
     window: int
     sink_tokens: int = 0
     rollback_tokens: int = 0
@@ -154,6 +156,7 @@ class Replace:
     Replace(capacity=77)
     """
 
+    mode: ClassVar[str] = "replace"  # its name, in traces and setups
     capacity: int
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .errors import ConfigError
 from .options import checked_int
@@ -38,6 +38,8 @@ class FIFO:
     by hand from the middle.
     """
 
+    policy: ClassVar[str] = "fifo"  # its name, in traces and setups
+
 
 @dataclass(frozen=True)
 class LRU:
@@ -58,6 +60,7 @@ class LRU:
         If `threshold` is out of range.
     """
 
+    policy: ClassVar[str] = "lru"  # its name, in traces and setups
     threshold: float | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +91,7 @@ class HeavyHitter:
         If `recent_tokens` is not an integer of at least 0.
     """
 
+    policy: ClassVar[str] = "heavy_hitter"  # its name, in traces and setups
     recent_tokens: int
 
     def __post_init__(self) -> None:

@@ -130,7 +130,7 @@ class Setup:
         names = ["mode", "capacity", "window", "sink_tokens", "rollback_tokens", "layers", "batch"]
         names += ["kv_heads", "head_dim", "value_dim", "dtype", "layout"]
         numbers = {name: getattr(self, name) for name in names}
-        numbers["strategies"] = [SimpleNamespace(**e) for e in self.to_json()["strategies"]]
+        numbers["strategies"] = [_plain(mode, "mode", "capacity") for mode in self.strategies]
         return SimpleNamespace(**numbers)
 
     def to_json(self) -> dict[str, Any]:
@@ -164,6 +164,14 @@ def policy_name(mode: Mode) -> str:
     """``"fifo"``, ``"lru"`` or ``"heavy_hitter"``; empty for a mode that has no policy."""
     policy = getattr(mode, "eviction", None)
     return next((name for name, kind in POLICIES.items() if type(policy) is kind), "")
+
+
+def _plain(named: Any, *names: str) -> SimpleNamespace:
+    """The attributes of a mode or a policy, under the same names; `names` are no fields."""
+    numbers = {name: getattr(named, name) for name in (*names, *(f.name for f in fields(named)))}
+    if numbers.get("eviction") is not None:
+        numbers["eviction"] = _plain(numbers["eviction"], "policy")
+    return SimpleNamespace(**numbers)
 
 
 def _strategy_to_json(mode: Mode) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """The script in a report imports the factory by a name that there is, or says that it cannot."""
 
+import os
 import subprocess
 import sys
 from functools import partial
 
 import pytest
 
+from kvring.config import Append, Circular, Replace
+from kvring.eviction import FIFO, LRU, HeavyHitter
 from kvring.testing.importing import import_lines
 from kvring.testing.search import search
+from kvring.testing.setup import Setup, policy_name
 from tests.conformance.small import SUPPORTS, SeesOneTooMany
 from tests.support import ROOT
 
@@ -82,13 +86,39 @@ def test_a_factory_of_the_script_that_is_run_is_left_to_be_filled_in(tmp_path):
     )
 
     def said(*command):
+        command = [sys.executable, *command]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
-            [sys.executable, *command], capture_output=True, text=True, check=True, cwd=tmp_path
+            command, capture_output=True, text=True, check=True, cwd=tmp_path, env=env
         )
         return done.stdout.strip()
 
     assert said(str(script)) == "make = ...  # your factory: Cache cannot be imported by name"
     assert said("-m", "alone") == "from alone import Cache as make"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Append(5),
+        Append(5, LRU(0.5), sink_tokens=1),
+        Append(5, HeavyHitter(2)),
+        Append(5, FIFO()),
+        Circular(4, 1, 2),
+        Replace(3),
+    ],
+)
+def test_a_strategy_has_the_same_attributes_in_the_script_as_in_the_oracle(strategy):
+    def attributes(found):
+        return {name for name in dir(found) if not name.startswith("_")}
+
+    setup = Setup((strategy,))
+    (given,), (plain,) = setup.strategies, setup.plain().strategies
+    assert attributes(plain) == attributes(given)
+    assert (plain.mode, plain.capacity) == (setup.mode, setup.capacity)
+    if getattr(given, "eviction", None) is not None:
+        assert attributes(plain.eviction) == attributes(given.eviction)
+        assert plain.eviction.policy == policy_name(given)
 
 
 def test_the_script_of_a_nested_factory_runs():
