@@ -32,6 +32,22 @@ def human_bytes(nbytes: int) -> str:
     return f"{nbytes / 1024**power:.1f} {('', 'KiB', 'MiB', 'GiB')[power]}"
 
 
+def printable(text: str, *, keeps_lines: bool = True) -> str:
+    r"""The text with all escaped that is no letter, number, sign or space, nor perhaps a line break.
+
+    What others wrote may hold commands to the terminal, or characters that XML and UTF-8 lack.
+
+    Examples
+    --------
+    >>> printable("\x1b[31mré\x00d\ud800\n")
+    '\\x1b[31mré\\x00d\\ud800\n'
+    >>> print(printable("two\nlines", keeps_lines=False))
+    two\nlines
+    """
+    kept = "\n" if keeps_lines else ""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
 def slots_used(lengths: Sequence[int], oldest_at: Sequence[int], capacity: int) -> str:
     """How full a ring is: in all batch rows alike, or in each.
 
@@ -85,14 +101,3 @@ def quoted(names: Iterable[str]) -> list[str]:
     ['update', "'first use'"]
     """
     return [repr(name) if " " in name else name for name in names]
-
-
-def printable(text: str) -> str:
-    r"""A text that came from elsewhere, in one line and without what a terminal would obey.
-
-    Examples
-    --------
-    >>> print(printable("kvring 0.1\x1b[2J\n"))
-    kvring 0.1\x1b[2J\n
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..testing.observations import RAISED, BackendBrokeError, UnsupportedError
 from ..testing.probe import CouldNotRunError
-from ..text import near
+from ..text import near, printable
 from .parser import number
 from .terminal import progress
 
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         factory, name = _factory(options)
         verdict = _judge(factory, name, options)
     except (CouldNotRunError, ConfigError) as error:
-        print(f"could not run: {error}", file=sys.stderr)
+        print(printable(f"could not run: {error}"), file=sys.stderr)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         print("\ninterrupted: no verdict", file=sys.stderr)

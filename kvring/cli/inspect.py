@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
                 found.verify(show)
         data = contents(found)
     except SnapshotError as error:
-        raise SnapshotError(f"{options.file}: {printable(str(error))}") from None
+        raise SnapshotError(f"{options.file}: {printable(str(error), keeps_lines=False)}") from None
     data["verified"] = options.verify
     if options.json:
         print(json.dumps(data))
@@ -97,7 +97,7 @@ def _show(data: dict[str, Any]) -> None:
     layers = data["layers"]
     state = "all checksums are right" if data["verified"] else "header and positions are right"
     print(paint(data["file"], "bold"))
-    writer = printable(data["written_by"] or "an unknown program")
+    writer = printable(data["written_by"] or "an unknown program", keeps_lines=False)
     print(f"{human_bytes(data['nbytes'])}, written by {writer}; {state}")
     axes = {f"{of['kv_heads']} x {of['head_dim']}" for of in layers}
     print(
@@ -145,5 +145,5 @@ def _mode(layer: dict[str, Any]) -> str:
         if isinstance(value, dict):
             value = value.get("class") or value.get("policy")
         if value:
-            told.append(f"{name}={printable(str(value))}")
+            told.append(f"{name}={printable(str(value), keeps_lines=False)}")
     return f"{layer['mode']}({', '.join(told)})"

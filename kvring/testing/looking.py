@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..text import printable
 from .finding import Finding, FoundError
 from .kinds import Kind
 from .kinds.kind import Given
@@ -220,7 +221,7 @@ class Looking:
         elif shows or prints:
             line = f"{'show' if shows and error is None else 'print'}({line})"
         if error is not None:
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:80]
+            what = printable(" ".join(f"{type(error).__name__}: {error}".split())[:80])
             widest = "Exception" if isinstance(error, Exception) else "BaseException"
             self.script += [f"with suppress({widest}):  # {what}", f"    {self.name}.{code}"]
         else:

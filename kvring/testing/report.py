@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..text import printable
 from .divergence import Divergence
 from .finding import INVARIANTS
 from .notes import setup_in_words
@@ -37,7 +38,7 @@ def report_text(divergence: Divergence) -> str:
     if divergence.snippet:
         lines += ["", "The same without the oracle:", ""]
         lines += [f"    {line}".rstrip() for line in divergence.snippet.splitlines()]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 # What is judged clean where the relation of this name is broken.

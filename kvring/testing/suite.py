@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ..text import printable
 from .probe import declared_by, offered
 from .search import check_judged, search
 from .setup import Setup
@@ -63,7 +64,7 @@ class Conformance:
             vector, finding = result.vector, result.finding
             assert finding is not None
             message = f"vector {vector.id} ({vector.comment}): {finding.message}"
-            pytest.fail(message, pytrace=False)
+            pytest.fail(printable(message), pytrace=False)
         if all(result.skipped for result in results):
             why = sorted({result.skipped for result in results})
             pytest.skip(f"{topic}: {'; '.join(why)}")

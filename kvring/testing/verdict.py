@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+from ..text import counted, printable
 from .divergence import Divergence, divergence_of, replay
 from .probe import declared_by, offered
 from .program import CONTRACT
@@ -138,7 +139,7 @@ def verdict_text(verdict: Verdict) -> str:
         lines.append("clean: no query saw anything but what the contract says")
     for divergence in verdict.divergences:
         lines += ["wrong:", "", report_text(divergence)]
-    return "\n".join(lines).rstrip() + "\n"
+    return printable("\n".join(lines).rstrip() + "\n")
 
 
 def verdict_json(verdict: Verdict) -> str:
@@ -165,23 +166,33 @@ def verdict_json(verdict: Verdict) -> str:
 
 def verdict_junit(verdict: Verdict) -> str:
     """For continuous integration: one test case for the vectors, one for the search."""
-    suite = Xml.Element("testsuite", name=f"kvring check {verdict.name}")
-    cases = {"search": verdict.outcome.divergence}
+    searched = verdict.outcome.divergence
+    cases = [
+        ("search", _told(searched.finding.message, report_text(searched)) if searched else None)
+    ]
     if verdict.vectors:
-        searched = verdict.outcome.divergence
-        of_vectors = [d for d in verdict.divergences if d is not searched]
-        cases = {"vectors": of_vectors[0] if of_vectors else None, **cases}
-    failures = 0
-    for name, divergence in cases.items():
+        cases.insert(0, ("vectors", _vectors_told(verdict) if verdict.failed else None))
+    suite = Xml.Element("testsuite", name=printable(f"kvring check {verdict.name}"))
+    for name, told in cases:
         case = Xml.SubElement(suite, "testcase", classname="kvring", name=name)
-        if name == "vectors" and verdict.vectors["failed"] and divergence is None:
-            number = verdict.vectors["failed"]
-            Xml.SubElement(case, "failure", message=f"{number} vectors failed")
-            failures += 1
-        if divergence is not None:
-            failure = Xml.SubElement(case, "failure", message=divergence.finding.message)
-            failure.text = report_text(divergence)
-            failures += 1
+        if told is not None:
+            message, text = told
+            Xml.SubElement(case, "failure", message=message).text = text
     suite.set("tests", str(len(cases)))
-    suite.set("failures", str(failures))
+    suite.set("failures", str(sum(told is not None for _, told in cases)))
     return Xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _vectors_told(verdict: Verdict) -> tuple[str, str]:
+    """Which vectors failed, what each of them found, and the report if there is one of them."""
+    ids = ", ".join(str(number) for number, *_ in verdict.failed[:10])
+    more = len(verdict.failed) - 10
+    message = f"{counted(len(verdict.failed), 'vector')} failed: {ids}"
+    message += f" and {more} more" if more > 0 else ""
+    lines = [f"{number} ({topic}): {text}" for number, topic, text in verdict.failed]
+    reports = [report_text(d) for d in verdict.divergences if d is not verdict.outcome.divergence]
+    return _told(message, "\n\n".join(["\n".join(lines), *reports]))
+
+
+def _told(message: str, text: str) -> tuple[str, str]:
+    return printable(message), printable(text)

@@ -36,6 +36,8 @@ def misbehave():
         print("[1, 2]", flush=True)
     if HOW == "says nothing":
         print("{}", flush=True)
+    if HOW == "refuses in half a character":
+        print('{"error":"\\ud800"}', flush=True)
     if HOW == "closes":
         os.close(1)
         time.sleep(60)

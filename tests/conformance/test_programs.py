@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from kvring.cli import main
 from kvring.config import Append
 from kvring.testing import Setup
 from kvring.testing.external import ProgramFactory
@@ -96,6 +97,14 @@ def test_a_program_that_misbehaves_is_a_finding(program, how, invariant, words):
 def test_a_slow_start_is_not_taken_for_hanging(program):
     factory = program("right", seconds=0.001)
     assert factory.name == "small"
+
+
+def test_what_a_program_answers_in_no_character_at_all_ends_in_no_traceback(capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = main(["check", "--max-examples", "5", "--", *HARNESS, "refuses in half a character"])
+    said = capsys.readouterr()
+    assert code == 1
+    assert r"RefusedError: \ud800" in said.out
 
 
 @pytest.mark.parametrize(("how", "words"), [("hangs", "gave no answer"), ("closes", "closed")])

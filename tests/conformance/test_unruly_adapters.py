@@ -1,6 +1,8 @@
 """Adapters that leave, or give the oracle nothing to judge: a verdict in words, never silence."""
 
+import json
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -24,6 +26,11 @@ class ExitsInFactory(Everything):
 class ClosesItsGenerator(Everything):
     def update(self, layer, keys, values):
         raise GeneratorExit
+
+
+class SpeaksToTheTerminal(Everything):
+    def update(self, layer, keys, values):
+        raise ValueError("\x1b[31mred\x00 \x08 <&>]]>\ud800")
 
 
 class NeverUpdates(Everything):
@@ -117,3 +124,26 @@ def test_an_adapter_without_update_could_not_be_run(capsys):
     code, _, err = check(capsys, f"{HERE}:HasNoUpdate")
     assert code == 2
     assert "could not run: the factory made a HasNoUpdate: expected an adapter with a method" in err
+
+
+def test_what_is_not_printable_is_escaped_wherever_it_is_told(capsys, tmp_path):
+    xml = tmp_path / "verdict.xml"
+    code, out, _ = check(capsys, f"{HERE}:SpeaksToTheTerminal", "--junit", str(xml))
+    assert code == 1
+    assert r"update raised ValueError: \x1b[31mred\x00 \x08 <&>]]>\ud800" in out
+    assert not {"\x1b", "\x00", "\x08", "\ud800"} & set(out)
+    for failure in ElementTree.parse(xml).getroot().iter("failure"):
+        assert r"\x1b[31mred\x00" in failure.text
+
+
+def test_junit_names_every_vector_that_failed_and_says_what_it_found(capsys, tmp_path):
+    xml, json_file = tmp_path / "verdict.xml", tmp_path / "verdict.json"
+    wrong = "tests.conformance.small:SeesOneTooMany"
+    check(capsys, wrong, "--junit", str(xml), "--json", str(json_file))
+    failed = json.loads(json_file.read_text())["failed_vectors"]
+    failure = ElementTree.parse(xml).getroot().find("testcase[@name='vectors']/failure")
+    assert failure.attrib["message"].startswith(
+        f"{len(failed)} vectors failed: {failed[0]['id']}, "
+    )
+    for vector in failed:
+        assert f"{vector['id']} ({vector['topic']}): {vector['message']}" in failure.text
