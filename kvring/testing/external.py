@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import checked_dtype
+from .answers import masks, numbers, planes, positions
 from .observations import Logits, Outputs, Rows, Slots, UnsupportedError
 from .program import CONTRACT, Program
 from .script import program_snippet
@@ -177,7 +178,7 @@ class ProgramBackend:
     def _seen(self, answer: dict[str, Any]) -> Any:
         observes = self.factory.supports.observes
         if observes == "slots":
-            copied = answer.get("copied", ())
+            copied = self._get(answer, "copied") if "copied" in answer else ()
             return Slots(self._get(answer, "written"), self._get(answer, "visible"), copied)
         if observes == "outputs":
             return Outputs(self._array(answer, "outputs"))
@@ -185,44 +186,25 @@ class ProgramBackend:
             return Logits(self._array(answer, "logits"))
         keys = self._planes(answer, "keys", self.setup.head_dim)
         values = self._planes(answer, "values", self.setup.value_dim)
-        mask, positions = answer.get("mask"), answer.get("positions")
-        return Rows(keys, values, self._mask(mask, keys), self._positions(positions, keys))
+        axis = 0 if self.setup.layout == "BSHD" else 1
+        mask, places = answer.get("mask"), answer.get("positions")
+        if mask is not None:
+            rows = [plane.shape[axis] for plane in keys]
+            mask = self._read(lambda: masks(answer["mask"], rows), "mask")
+        if places is not None:
+            places = self._read(lambda: positions(answer["positions"], len(keys)), "positions")
+        return Rows(keys, values, mask, places)
 
     def _planes(self, answer: dict[str, Any], name: str, dim: int) -> list[Any]:
         """One array per batch row: the numbers of rows may differ."""
-        dtype, kv_heads = checked_dtype(self.setup.dtype), self.setup.kv_heads
-        planes = []
-        for row in self._get(answer, name):
-            array = self._read(lambda row=row: np.array(row, np.float64), name)  # type: ignore[misc]
-            if array.size == 0:  # [] says nothing about the axes after it
-                shape = (0, kv_heads, dim) if self.setup.layout == "BSHD" else (kv_heads, 0, dim)
-                array = array.reshape(shape)
-            planes.append(array.astype(dtype))
-        return planes
-
-    def _mask(self, mask: Any, keys: list[Any]) -> Any:
-        if mask is None:
-            return None
-        per_row = bool(mask) and bool(mask[0]) and isinstance(mask[0][0], list)
-        axis = 0 if self.setup.layout == "BSHD" else 1
-        masks = mask if per_row else [mask] * len(keys)
-        read = []
-        for one, plane in zip(masks, keys, strict=True):
-            array = self._read(lambda one=one: np.array(one, bool), "mask")  # type: ignore[misc]
-            rows = plane.shape[axis]
-            read.append(array.reshape(len(one), rows) if array.size == 0 else array)
-        return read
-
-    def _positions(self, positions: Any, keys: list[Any]) -> Any:
-        if positions is None:
-            return None
-        per_row = bool(positions) and isinstance(positions[0], list)
-        rows = positions if per_row else [positions] * len(keys)
-        return [self._read(lambda r=r: np.array(r, np.int64), "positions") for r in rows]  # type: ignore[misc]
+        given, dtype = self._get(answer, name), checked_dtype(self.setup.dtype)
+        kv_heads = self.setup.kv_heads
+        empty = (0, kv_heads, dim) if self.setup.layout == "BSHD" else (kv_heads, 0, dim)
+        return self._read(lambda: planes(given, empty, dtype), name)  # type: ignore[no-any-return]
 
     def _array(self, answer: dict[str, Any], name: str) -> Any:
         given = self._get(answer, name)
-        return self._read(lambda: np.array(given, np.float64), name)
+        return self._read(lambda: numbers(given).astype(np.float64), name)
 
     def _get(self, answer: dict[str, Any], name: str) -> Any:
         if not isinstance(answer.get(name), list):

@@ -66,13 +66,14 @@ class Program:
         line = json.dumps(request, separators=(",", ":"))
         self.transcript.append(line)
         try:
+            self._check_quiet(request["op"])
             self._send(line.encode() + b"\n")
             text = self._line()
             answer = json.loads(text)
         except BackendBrokeError:
             self.close()
             raise
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets nested more deeply than Python can
             self._break("nonsense", f"the answer to {request['op']} is no JSON: {text[:80]!r}")
         except BaseException:  # Ctrl-C: what is half sent cannot be gone on with
             self.close()
@@ -106,9 +107,8 @@ class Program:
             raise RefusedError(str(answer["error"]))
         if answer.get("ok") is not True and operation != "hello":
             given = json.dumps(answer)[:80]
-            self._break(
-                "nonsense", f'the answer to {operation} has neither "ok" nor "error": {given}'
-            )
+            said = 'an "ok" other than true' if "ok" in answer else 'neither "ok" nor "error"'
+            self._break("nonsense", f"the answer to {operation} has {said}: {given}")
         return answer
 
     def _start(self) -> None:
@@ -151,6 +151,16 @@ class Program:
                 self._break("nonsense", f"the answer is longer than {LONGEST_ANSWER} bytes")
         line, _, self._received = self._received.partition(b"\n")
         return line
+
+    def _check_quiet(self, operation: str) -> None:
+        """Nothing has been said since the last answer, which would be taken for the next one."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BlockingIOError):
+            self._received += os.read(self._process.stdout.fileno(), 1 << 16)
+        if self._received:
+            what = f"before {operation} was asked there was an answer to nothing"
+            self._break("nonsense", f"{what}: {self._received[:80]!r}")
 
     def _wait(self, pipe: int, event: int, until: float, what: str) -> None:
         with selectors.DefaultSelector() as selector:

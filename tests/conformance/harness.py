@@ -38,6 +38,8 @@ def misbehave():
         print("{}", flush=True)
     if HOW == "refuses in half a character":
         print('{"error":"\\ud800"}', flush=True)
+    if HOW == "nests":
+        print("[" * 100_000, flush=True)
     if HOW == "closes":
         os.close(1)
         time.sleep(60)
@@ -68,12 +70,14 @@ def answer(request):
     if operation == "update" and not {"seq_len", "token_counts"} & set(request):
         rows = [np.array(request[name], float) for name in ("keys", "values")]
         seen = cache.update(request["layer"], *rows)
+        otherwise = json.loads(HOW) if HOW.startswith("{") else {}
         return {
             "ok": True,
             "keys": seen.keys.tolist(),
             "values": seen.values.tolist(),
             "mask": seen.mask.tolist(),
             "seq_lens": [[cache.seq_len(layer)] for layer in range(len(cache.rows))],
+            **otherwise,
         }
     if operation == "truncate":
         cache.truncate(request["seq_len"])
@@ -91,3 +95,5 @@ if __name__ == "__main__":
         except ValueError as error:
             reply = {"error": str(error)}
         print(json.dumps(reply), flush=True)
+        if HOW == "answers twice" and "mask" in reply:
+            print(json.dumps(reply), flush=True)

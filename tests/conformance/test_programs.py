@@ -4,10 +4,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kvring.cli import main
-from kvring.config import Append
+from kvring.config import Append, Circular
 from kvring.testing import Setup
 from kvring.testing.external import ProgramFactory
 from kvring.testing.observations import BackendBrokeError
@@ -85,6 +86,7 @@ def test_a_ragged_update_of_slots_names_its_counts_once(program, monkeypatch):
         ("raves", "nonsense", "no JSON"),
         ("answers a list", "nonsense", "no object"),
         ("says nothing", "nonsense", 'neither "ok" nor "error"'),
+        ("nests", "nonsense", "no JSON"),
     ],
 )
 def test_a_program_that_misbehaves_is_a_finding(program, how, invariant, words):
@@ -97,6 +99,43 @@ def test_a_program_that_misbehaves_is_a_finding(program, how, invariant, words):
 def test_a_slow_start_is_not_taken_for_hanging(program):
     factory = program("right", seconds=0.001)
     assert factory.name == "small"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ('{"mask":5}', "mask cannot be read: expected a list, got 5"),
+        ('{"mask":{"a":1}}', "mask cannot be read: expected a list, got {'a': 1}"),
+        ('{"mask":[["x"]]}', "mask cannot be read: expected true and false"),
+        ('{"mask":[[2]]}', "mask cannot be read: expected lists of true and false, got [[2]]"),
+        ('{"mask":[[[1]],[[1]],[[1]],[[1]]]}', "mask cannot be read: expected one for each of"),
+        ('{"positions":7}', "positions cannot be read: expected a list, got 7"),
+        ('{"positions":[0.5]}', "positions cannot be read: expected integers"),
+        ('{"positions":[[[0]]]}', "positions cannot be read: expected"),
+        ('{"keys":[1,2,3]}', "keys cannot be read: expected three axes in each batch row, got 1"),
+        ('{"keys":[[[["1"]]]]}', "keys cannot be read: expected numbers"),
+        ('{"values":[[1,[2]]]}', "values cannot be read"),
+        ('{"values":{"a":1}}', "the answer has no list 'values'"),
+        ('{"seq_lens":3}', "seq_lens cannot be read"),
+        ('{"ok":1}', 'an "ok" other than true'),
+    ],
+)
+def test_an_answer_of_another_form_is_nonsense_and_says_why(program, answer, words):
+    finding = search(program(answer), max_examples=20).divergence.finding
+    assert finding.invariant == "nonsense"
+    assert words in finding.message
+
+
+def test_a_mask_may_be_of_ones_and_zeros(program):
+    backend = program('{"mask":[[1]]}')(Setup((Circular(3),)))
+    row = np.zeros((1, 1, 1, 8))
+    assert backend.update(0, row, row).mask[0].tolist() == [[True]]
+
+
+def test_two_answers_to_one_request_are_nonsense(program):
+    finding = search(program("answers twice"), max_examples=20).divergence.finding
+    assert finding.invariant == "nonsense"
+    assert "an answer to nothing" in finding.message
 
 
 def test_what_a_program_answers_in_no_character_at_all_ends_in_no_traceback(capsys, monkeypatch):
