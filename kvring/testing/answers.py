@@ -14,11 +14,14 @@ Array = NDArray[Any]
 
 def numbers(given: Any, kinds: str = "iuf") -> Array:
     """Nested lists of numbers; NumPy would take strings and null for numbers as well."""
-    array = np.array(given)
-    if array.size and array.dtype.kind not in kinds:
-        wanted = "numbers" if "f" in kinds else "true and false" if "b" in kinds else "integers"
-        raise ValueError(f"expected {wanted} in lists of equal length, got {_short(given)}")
-    return array
+    wanted = "numbers" if "f" in kinds else "true and false" if "b" in kinds else "integers"
+    try:
+        array = np.array(given)
+        if array.size == 0 or array.dtype.kind in kinds:
+            return array
+    except ValueError:  # lists of different lengths
+        pass
+    raise ValueError(f"expected {wanted} in lists of equal length, got {_short(given)}")
 
 
 def planes(given: list[Any], empty: tuple[int, ...], dtype: np.dtype[Any]) -> list[Array]:

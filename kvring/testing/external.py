@@ -173,7 +173,13 @@ class ProgramBackend:
     def _counter(self, name: str, layer: int) -> Any:
         if name not in self._counters:
             raise UnsupportedError(f"no answer had {name}")
-        return self._read(lambda: self._counters[name][layer], name)
+        of_layers = self._counters[name]
+        if not isinstance(of_layers, list) or len(of_layers) <= layer:
+            wanted = f"expected one list for each of {self.setup.layers} layers"
+            raise self.factory.program.nonsense(
+                f"{name} cannot be read: {wanted}, got {of_layers!r}"
+            )
+        return of_layers[layer]
 
     def _seen(self, answer: dict[str, Any]) -> Any:
         observes = self.factory.supports.observes

@@ -25,8 +25,10 @@ def rows(kind, layer, *batch_rows, zero=False, width=setup.head_dim):
     made = [
         [
             [
-                [t % 1000 // 64, t % 1000 // 8 % 8, t % 8, head, t // 1000, layer, kind, 0]
-                * (width // 8)
+                (
+                    [t % 1000 // 64, t % 1000 // 8 % 8, t % 8, head, t // 1000, layer, kind, 0]
+                    * width
+                )[:width]
                 for head in range(setup.kv_heads)
             ]
             for t in tokens
@@ -96,6 +98,10 @@ def python_snippet(make: list[str], setup: Setup, observes: str, lines: Iterable
     namespace = repr(setup.plain()).replace("namespace(", "SimpleNamespace(")
     for entry in ("layers", "strategies"):
         namespace = namespace.replace(f", {entry}=", f",\n    {entry}=")
+    for before in ("[", "), "):
+        namespace = namespace.replace(
+            f"{before}SimpleNamespace(", f"{before.rstrip()}\n        SimpleNamespace("
+        )
     lines = list(lines)
     start = ["from contextlib import suppress"] if any("suppress" in x for x in lines) else []
     start += [

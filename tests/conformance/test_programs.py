@@ -114,9 +114,13 @@ def test_a_slow_start_is_not_taken_for_hanging(program):
         ('{"positions":[[[0]]]}', "positions cannot be read: expected"),
         ('{"keys":[1,2,3]}', "keys cannot be read: expected three axes in each batch row, got 1"),
         ('{"keys":[[[["1"]]]]}', "keys cannot be read: expected numbers"),
-        ('{"values":[[1,[2]]]}', "values cannot be read"),
+        (
+            '{"values":[[1,[2]]]}',
+            "values cannot be read: expected numbers in lists of equal length",
+        ),
         ('{"values":{"a":1}}', "the answer has no list 'values'"),
-        ('{"seq_lens":3}', "seq_lens cannot be read"),
+        ('{"seq_lens":3}', "seq_lens cannot be read: expected one list for each of"),
+        ('{"seq_lens":[]}', "layers, got []"),
         ('{"ok":1}', 'an "ok" other than true'),
     ],
 )

@@ -121,8 +121,10 @@ def test_a_strategy_has_the_same_attributes_in_the_script_as_in_the_oracle(strat
         assert plain.eviction.policy == policy_name(given)
 
 
-def test_the_script_of_a_nested_factory_runs():
-    divergence = search(Outer.Inner, supports=SUPPORTS, max_examples=60).divergence
+@pytest.mark.parametrize("width", [8, 12])
+def test_the_script_of_a_nested_factory_runs(width):
+    supports = {**SUPPORTS, "head_dims": (width,)}
+    divergence = search(Outer.Inner, supports=supports, max_examples=60).divergence
     done = subprocess.run(
         [sys.executable, "-c", divergence.snippet], capture_output=True, text=True, cwd=ROOT
     )
