@@ -47,6 +47,7 @@ class Looking:
         self.kind = kind
         self.operations = 0
         self.compared = 0  # queries judged; a verdict needs at least one
+        self.notes: list[str] = []  # one per step, for reports
         self._given: list[Given] = []  # what earlier updates got, which is still the caller's
         # Every call as a line of Python, when the trial is recorded for a report.
         self.script: list[str] | None = None
@@ -54,6 +55,8 @@ class Looking:
 
     def _look(self, invariant: str = "") -> None:
         """Counters, and what the newest tokens see, where the backend shows that."""
+        if invariant == "refused and changed":
+            self._note_refused()
         try:
             self._check_counters()
             read = getattr(self.backend, "read", None)
@@ -74,6 +77,11 @@ class Looking:
             if not invariant:
                 raise
             raise FoundError(replace(found.finding, invariant=invariant)) from None
+
+    def _note_refused(self) -> None:
+        """Say in the list of steps that the newest one came to nothing."""
+        if self.notes:
+            self.notes[-1] += ", which is refused"
 
     def _check_counters(self) -> None:
         for name, expected_of in (("seq_len", self._seq_lens), ("next_position", self._next)):

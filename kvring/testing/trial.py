@@ -74,7 +74,7 @@ class Trial(Changing):
         super().__init__(factory(setup), setup, supports, truth, kind)
         self.factory = factory
         self.steps: list[Step] = []
-        self.notes, self.skipped = list[str](), Counter[str]()  # notes: one per step, for reports
+        self.skipped = Counter[str]()
         self.over = False  # nothing more can be judged: an update was skipped halfway
         self._shelved: list[Trial] = []
 
@@ -205,6 +205,7 @@ class Trial(Changing):
             if error is None:
                 message = f"update was accepted, which the contract refuses: {refusal}"
                 raise FoundError(Finding("accepted", message))
+            self._note_refused()
             return
         self._must_not_fail(error, "update")
         truths: list[list[QueryTruth]] = []

@@ -8,6 +8,7 @@ import pytest
 from kvring.config import Append, Circular, Replace
 from kvring.errors import ConfigError
 from kvring.testing import Rows, Setup, Supports, find_divergence
+from kvring.testing.divergence import replay
 from kvring.testing.finding import INVARIANTS, Finding
 from kvring.testing.names import SPOILS, bits, named_rows, spell, spoiled, tokens_in
 from kvring.testing.picture import ring_picture
@@ -209,6 +210,27 @@ def test_what_one_layer_does_wrong_is_a_broken_relation():
     assert divergence.finding.layer == 1
     assert "layers agree" in divergence.relations
     assert set(divergence.relations) <= set(INVARIANTS)
+
+
+def test_a_token_of_another_batch_row_is_called_that_in_the_report():
+    class Swaps(Everything):
+        def update(self, layer, keys, values):
+            seen = super().update(layer, keys, values)
+            return Rows(seen.keys[::-1], seen.values[::-1], seen.mask)
+
+    divergence = find_divergence(Swaps, supports=SUPPORTS, max_examples=60)
+    assert divergence.finding.invariant == "batch row"
+    assert divergence.finding.got == ("batch row 1: token 1001",)
+
+
+def test_a_step_that_is_rightly_refused_is_marked_in_the_list_of_steps():
+    steps = (Update(1), Truncate(2), Truncate(0))
+    trial = replay(Everything, Trace(Setup((Circular(4),)), steps), Supports.of(SUPPORTS))[1]
+    assert trial.notes == [
+        "update with 1 token (1)",
+        "truncate to 2, from 1, which is refused",
+        "truncate to 0, from 1",
+    ]
 
 
 def test_a_finding_that_does_not_happen_every_time_is_reported_all_the_same():

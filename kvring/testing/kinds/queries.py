@@ -74,9 +74,9 @@ def _why_not(
         return "future", f"at position {position}, by an earlier query"
     if position is not None:
         return "stale", f"at position {position}, older than the window"
-    for other in range(truth.batch):
-        if other != batch_row and _position_of(token, other, truth, layer) is not None:
-            return "batch row", f"and belongs to batch row {other}"
+    other = _other_batch_row(token, batch_row, truth, layer)
+    if other is not None:
+        return "batch row", f"and belongs to batch row {other}"
     return "resurrected", "though it was dropped, replaced or refused"
 
 
@@ -115,4 +115,16 @@ def found_at_query(
 
 def _label(token: Token, batch_row: int, truth: Truth, layer: int) -> str:
     position = _position_of(token, batch_row, truth, layer)
-    return f"{'gone' if position is None else position}: token {token_id(token)}"
+    where = "gone" if position is None else str(position)
+    if position is None:
+        other = _other_batch_row(token, batch_row, truth, layer)
+        where = where if other is None else f"batch row {other}"
+    return f"{where}: token {token_id(token)}"
+
+
+def _other_batch_row(token: Token, batch_row: int, truth: Truth, layer: int) -> int | None:
+    """Another batch row that has the token now; None if none has."""
+    for other in range(truth.batch):
+        if other != batch_row and _position_of(token, other, truth, layer) is not None:
+            return other
+    return None
