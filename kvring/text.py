@@ -33,7 +33,7 @@ def human_bytes(nbytes: int) -> str:
 
 
 def printable(text: str, *, keeps_lines: bool = True) -> str:
-    r"""The text with all escaped that is no letter, number, sign or space, nor perhaps a line break.
+    r"""The text with all escaped that is no letter, number, sign, space or (if kept) line break.
 
     What others wrote may hold commands to the terminal, or characters that XML and UTF-8 lack.
 
