@@ -9,11 +9,12 @@ import numpy as np
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["checked_dtype"]
+__all__ = ["HALF_WIDE", "checked_dtype", "widened"]
 
 WORD_BYTES = (1, 2, 4, 8)
+HALF_WIDE = ("float16", "bfloat16")
 
 
 def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -48,3 +49,8 @@ def _extension_dtype(dtype: DTypeLike) -> DTypeLike:
         found: DTypeLike = getattr(ml_dtypes, dtype, dtype)
         return found
     return dtype
+
+
+def widened(floats: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers as float32 or float64: float16 and bfloat16 are half as wide."""
+    return floats.astype(np.float32) if floats.dtype.name in HALF_WIDE else floats

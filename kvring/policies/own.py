@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dtypes import widened
 from ..errors import ConfigError, PolicyError, SnapshotError
 from ..rows import per_batch_row
 from .plans import EvictingMove, Rest
 from .residents import Origin, Residents
 from .trackers import Guard, Observed, Tracker
-from .weigh import widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

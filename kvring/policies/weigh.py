@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import compiling
+from ..dtypes import HALF_WIDE, widened
 from ..errors import DTypeError, PolicyError, ShapeError
 
-__all__ = ["Way", "checked_weights", "weighed", "widened"]
+__all__ = ["Way", "checked_weights", "weighed"]
 
 AXES = ("batch", "query_heads", "queries", "rows")
-WIDENED = ("float16", "bfloat16")
 # So many are weighed before another thread could take the lock of the interpreter.
 QUIET_WEIGHTS = 1 << 15
 # What a policy wants to know of each row's weights.
@@ -30,7 +30,7 @@ def checked_weights(
     if not isinstance(weights, np.ndarray) or isinstance(weights, np.ma.MaskedArray):
         raise DTypeError(f"weights: expected a numpy.ndarray, got {type(weights).__name__}")
     plain = np.asarray(weights)
-    half = plain.dtype.name in WIDENED and plain.dtype.isnative
+    half = plain.dtype.name in HALF_WIDE and plain.dtype.isnative
     if not half and plain.dtype not in (np.float32, np.float64):
         raise DTypeError(f"weights: expected float32 or float64, got {plain.dtype}")
     if plain.ndim != len(AXES):
@@ -46,11 +46,6 @@ def checked_weights(
             f" {query_heads}"
         )
     return plain
-
-
-def widened(weights: NDArray[Any]) -> NDArray[Any]:
-    """The same weights as float32 or float64."""
-    return weights.astype(np.float32) if weights.dtype.name in WIDENED else weights
 
 
 def weighed(weights: NDArray[Any], way: Way) -> NDArray[np.float64]:
