@@ -42,9 +42,8 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 # The search for a hundred planted mistakes is half of all work; `make conformance` does it, once.
 # `make users` has an environment for the tests of transformers.
 ONCE := --ignore tests/conformance/test_mutants.py --ignore tests/users
-# The runs without jit and with checked ranges look at kernels; `make test` looks for histories and
-# interrupts each call at every bytecode.
-SEARCH_LESS := KVRING_EXAMPLES=100 KVRING_BYTECODES=7
+# The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
+SEARCH_LESS := KVRING_EXAMPLES=50 KVRING_BYTECODES=11
 # And these are about other things than where kernels read and write.
 UNCOMPILED := --ignore tests/conformance --ignore tests/backends --ignore tests/bench --ignore tests/threads \
 	--ignore tests/cli --ignore tests/packaging --ignore tests/drawing --ignore tests/docs --ignore tests/users

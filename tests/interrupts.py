@@ -15,11 +15,9 @@ from typing import Any
 import kvring
 
 PACKAGE = kvring.__path__[0]
-# Which bytecodes are interrupted: every one, or every n-th in the runs without jit and with checked
-# ranges, where no bytecode is another one.
-STRIDE = int(os.environ.get("KVRING_BYTECODES", "1"))
-# For calls of thousands of bytecodes, most of them in code that plain calls go through, too.
-WIDE_STRIDE = 3 * STRIDE
+# A call is interrupted at every third bytecode, at every one in `make threads`. The runs without jit
+# and with checked ranges do so less often: the bytecodes around a kernel are the same there.
+STRIDE = int(os.environ.get("KVRING_BYTECODES", "3"))
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
 KERNELS = tuple(
     f"{PACKAGE}/{name}.py" for name in ("kernels", "kernels_apart", "kernels_weights", "_jit")
@@ -204,7 +202,7 @@ def at_every_bytecode(
     also: str = "",
     stride: int = STRIDE,
 ) -> int:
-    """Run `call` with an interrupt at its first bytecode, its second, ... until it completes.
+    """Run `call` with an interrupt at its first bytecode, at one further on, ... until it completes.
 
     Returns
     -------

@@ -13,7 +13,7 @@ import pytest
 
 from kvring import FIFO, LRU, Append, HeavyHitter, KVCache
 from tests.by_hand import make, rows, settle, shown
-from tests.interrupts import WIDE_STRIDE, at_every_bytecode
+from tests.interrupts import at_every_bytecode
 from tests.policies import NewestFirst
 
 POLICIES = {
@@ -111,4 +111,4 @@ def interrupted_everywhere(policy: Any, call: Callable[[KVCache], Any], batch: i
                 ring.lock.release()
         assert content(cache) in (before, after), interrupt.where
 
-    assert at_every_bytecode(interrupted, stride=WIDE_STRIDE) > 20
+    assert at_every_bytecode(interrupted) > 20
