@@ -15,8 +15,8 @@ from typing import Any
 import kvring
 
 PACKAGE = kvring.__path__[0]
-# A call is interrupted at every third bytecode, at every one in `make threads`. The runs without jit
-# and with checked ranges do so less often: the bytecodes around a kernel are the same there.
+# A call is interrupted at every third bytecode, at every one in `make threads`. The run without jit
+# and that with checked ranges do so less often: the bytecodes around a kernel are the same there.
 STRIDE = int(os.environ.get("KVRING_BYTECODES", "3"))
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
 KERNELS = tuple(
@@ -202,7 +202,7 @@ def at_every_bytecode(
     also: str = "",
     stride: int = STRIDE,
 ) -> int:
-    """Run `call` with an interrupt at its first bytecode, at one further on, ... until it completes.
+    """Run `call` with an interrupt at its first bytecode, at one further on, until it completes.
 
     Returns
     -------
