@@ -89,7 +89,7 @@ def _judge(factory: Any, name: str, options: argparse.Namespace) -> Verdict:
 
     if not options.no_search and find_spec("hypothesis") is None:
         raise CouldNotRunError(
-            "the search needs Hypothesis: pip install 'kvring[oracle]'; or --no-search for the"
+            "the search needs Hypothesis: pip install hypothesis; or --no-search for the"
             " vectors alone"
         )
     with progress(options.max_examples, "histories") as show, _interruptible() as interrupted:

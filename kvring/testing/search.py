@@ -188,7 +188,7 @@ class _Run:
             import hypothesis
             from hypothesis import errors, reporting
         except ImportError:
-            way_out = "pip install 'kvring[oracle]'"
+            way_out = "pip install hypothesis"
             raise CouldNotRunError(f"the search needs Hypothesis: {way_out}") from None
         from .draw import moves, setups
 

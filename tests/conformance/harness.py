@@ -94,6 +94,6 @@ if __name__ == "__main__":
             reply = answer(json.loads(line))
         except ValueError as error:
             reply = {"error": str(error)}
-        print(json.dumps(reply), flush=True)
-        if HOW == "answers twice" and "mask" in reply:
-            print(json.dumps(reply), flush=True)
+        # At once: whether a second answer that comes later is noticed in time is a matter of luck.
+        times = 2 if HOW == "answers twice" and "mask" in reply else 1
+        print(*[json.dumps(reply)] * times, sep="\n", flush=True)

@@ -60,7 +60,7 @@ def test_files_that_are_no_python_are_in_the_wheel():
 def test_every_extra_that_a_message_names_is_there():
     named = set()
     for path in [*(ROOT / "kvring").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]:
-        named |= set(re.findall(r"kvring\[(\w+)\]", path.read_text()))
+        named |= set(re.findall(r"install '\.\[(\w+)\]'", path.read_text()))
     assert {"cli", "oracle"} <= named
     assert named <= set(SETUP["options.extras_require"])
 
