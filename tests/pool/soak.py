@@ -25,6 +25,7 @@ from tests.pool.pools import resident_bytes
 MIB = 1 << 20
 # Rows are read in blocks of so many, so that what the reading itself takes is little.
 BLOCK_ROWS = 32
+PATIENCE_SECONDS = 400.0
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Soak:
     seconds : float
     need : float
         What all sequences would like to have together, as a multiple of the budget.
+    least_rows, least_restores : int
+        It goes on for longer, on a slow machine, until so much has happened.
     """
 
     budget_bytes: int = 1 << 30
@@ -45,6 +48,8 @@ class Soak:
     threads: int = 16
     seconds: float = 300.0
     need: float = 10.0
+    least_rows: int = 0
+    least_restores: int = 0
     layers: int = 4
     layout: str = "BHSD"
     rows_read: int = 0
@@ -84,7 +89,7 @@ class Soak:
         began = shown = perf_counter()
         for thread in threads:
             thread.start()
-        while perf_counter() - began < self.seconds and not self.problems:
+        while not self.problems and not self._is_enough(pool, perf_counter() - began):
             self._sample(pool)
             if show and perf_counter() - shown > 1:
                 shown = perf_counter()
@@ -98,6 +103,12 @@ class Soak:
             print(file=sys.stderr)
         assert not self.problems, self.problems[0]
         return pool
+
+    def _is_enough(self, pool: CachePool, seconds: float) -> bool:
+        if seconds < self.seconds:
+            return False
+        enough = self.rows_read > self.least_rows and pool.stats.restores >= self.least_restores
+        return enough or seconds > PATIENCE_SECONDS
 
     def _guarded(self, pool: CachePool, number: int) -> None:
         random = Random(number)
