@@ -120,11 +120,11 @@ class LightestFirst(Tracker):
         free_to_go = guard.passes(positions)
         settled = free_to_go & (positions < seq_len - self._recent_tokens)
         scores = self._scores[batch_row, : len(positions)]
-        chosen = lowest(scores, positions, settled, count)[:count]
+        chosen = lowest(scores, positions, settled, count)
         if len(chosen) == count:
             return chosen
         recent = lowest(positions, positions, free_to_go & ~settled, count - len(chosen))
-        return np.concatenate([chosen, recent[: count - len(chosen)]])
+        return np.concatenate([chosen, recent])
 
     def _bring_keys_to(self, batch_row: int, guard: Guard, floor: int) -> None:
         """Make the keys those of a guard and a first recent position."""

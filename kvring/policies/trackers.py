@@ -151,19 +151,26 @@ class Tracker(ABC):
 def lowest(
     keys: NDArray[Any], positions: NDArray[np.int64], which: NDArray[np.bool_], count: int
 ) -> NDArray[np.int64]:
-    """At least `count` indexes of the lowest keys, if there are so many; the lowest first.
+    """The indexes of the `count` lowest keys, or of as many as there are; the lowest first.
 
-    Ties go to the lowest position. More than `count` come back where keys tie with the last one.
+    Ties go to the lowest position. Only what is returned is sorted: where all rows are used in
+    every step, all of them tie.
 
     Examples
     --------
     >>> keys, positions = np.array([5, 1, 3, 1]), np.array([8, 9, 2, 6])
     >>> lowest(keys, positions, positions > 2, 1)
-    array([3, 1])
+    array([3])
+    >>> lowest(keys, positions, positions > 2, 3)
+    array([3, 1, 0])
     """
     indexes = np.flatnonzero(which)
     found = keys[indexes]
-    if count < len(indexes):
-        kept = found <= np.partition(found, count - 1)[count - 1]
-        indexes, found = indexes[kept], found[kept]
-    return indexes[np.lexsort((positions[indexes], found))]
+    if 0 < count < len(indexes):
+        last = np.partition(found, count - 1)[count - 1]
+        below, ties = indexes[found < last], indexes[found == last]
+        still = count - len(below)
+        if still < len(ties):
+            ties = ties[np.argpartition(positions[ties], still - 1)[:still]]
+        indexes = np.concatenate([below, ties])
+    return indexes[np.lexsort((positions[indexes], keys[indexes]))][:count]
