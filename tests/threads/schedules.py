@@ -1,9 +1,9 @@
 """Every interleaving of a few operations: threads take turns, one point at a time.
 
-All threads but one stand still. At each point the running thread hands over, and the schedule says
-who goes on; whoever waits for a lock is not asked before it is free. Running all schedules is a
-depth-first walk: run once, always taking the first that can go on; then change the last choice that
-can be changed, and run again.
+All threads but one stand still. At each point the running thread asks the schedule who goes on, and
+hands over if it is another one; whoever waits for a lock is not asked before it is free. Running all
+schedules is a depth-first walk: run once, always taking the first that can go on; then change the
+last choice that can be changed, and run again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from .points import Points
 
-SECONDS = 30.0  # nothing here waits for anything but a turn
+SECONDS = 60.0  # for a whole run: nothing here waits for anything but a turn
 
 
 class DeadlockError(AssertionError):
@@ -30,7 +30,7 @@ class Player:
     """One thread: its work, and what it waits for."""
 
     work: Callable[[], None]
-    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    turn: threading.Lock = field(default_factory=lambda: _taken())  # given back to hand over
     can_go_on: Callable[[], bool] = lambda: True
     done: bool = False
     error: BaseException | None = None
@@ -42,25 +42,23 @@ class Schedule(Points):
     def __init__(self, choices: list[int]) -> None:
         self.choices = choices
         self.options: list[int] = []  # how many could have gone on, at each choice
-        self.back = threading.Semaphore(0)
+        self.players: list[Player] = []
+        self.over = _taken()
         self.me = threading.local()
         self.clock = 0
 
     def run(self, works: list[Callable[[], None]]) -> None:
         """Run all of `works` to their ends; an exception in one of them comes out here."""
-        players = [Player(work) for work in works]
-        threads = [threading.Thread(target=self._play, args=(p,), daemon=True) for p in players]
+        self.players = [Player(work) for work in works]
+        threads = [threading.Thread(target=self._play, args=(p,)) for p in self.players]
         for thread in threads:
+            thread.daemon = True  # after a deadlock they wait for ever
             thread.start()
-        while True:
-            able = [player for player in players if not player.done and player.can_go_on()]
-            if not able:
-                break
-            able[self._choice(len(able))].turn.release()
-            assert self.back.acquire(timeout=SECONDS), "a thread waits at something else"
-        if not all(player.done for player in players):
+        self._hand_over()
+        assert self.over.acquire(timeout=SECONDS), "a thread waits at something else"
+        if not all(player.done for player in self.players):
             raise DeadlockError(f"deadlock after the choices {self.choices}")
-        for thread, player in zip(threads, players, strict=True):
+        for thread, player in zip(threads, self.players, strict=True):
             thread.join()
             if player.error is not None:
                 raise player.error
@@ -78,8 +76,8 @@ class Schedule(Points):
         if player is None:
             return  # a thread that is not on the schedule, such as one that compiles
         player.can_go_on = can
-        self.back.release()
-        player.turn.acquire()
+        if self._hand_over() is not player:
+            player.turn.acquire()
 
     def _play(self, player: Player) -> None:
         self.me.player = player
@@ -89,7 +87,18 @@ class Schedule(Points):
         except BaseException as error:
             player.error = error
         player.done = True
-        self.back.release()
+        self._hand_over()
+
+    def _hand_over(self) -> Player | None:
+        """Let the one whose turn it is go on; None if nobody can."""
+        able = [player for player in self.players if not player.done and player.can_go_on()]
+        if not able:
+            self.over.release()
+            return None
+        next_one = able[self._choice(len(able))]
+        if next_one is not getattr(self.me, "player", None):
+            next_one.turn.release()
+        return next_one
 
     def _choice(self, options: int) -> int:
         number = len(self.options)
@@ -97,6 +106,12 @@ class Schedule(Points):
         if number == len(self.choices):
             self.choices.append(0)
         return self.choices[number]
+
+
+def _taken() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 @contextmanager
