@@ -6,7 +6,7 @@ under positions, never under slots, and every choice sorts all that there is.
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 from ..config import Append
@@ -120,6 +120,8 @@ class Forgetting:
 
     def copy(self) -> Forgetting:
         """The same, to go on apart."""
-        twin = deepcopy(self)
-        twin.mode = self.mode  # a policy of one's own is equal to itself alone
+        twin = copy(self)
+        twin.pinned = set(self.pinned)
+        twin._used, twin._score = dict(self._used), dict(self._score)
+        twin._own = deepcopy(self._own)
         return twin

@@ -36,11 +36,14 @@ __all__ = ["Move", "moves", "setups", "step_of"]
 Move = tuple[str, int]  # what, and two small numbers that say how: 4 * (0 .. 9) + (0 .. 3)
 
 
+def setups(supports: Supports) -> st.SearchStrategy[Setup]:
+    """Setups with numbers so small that everything wraps within a few steps."""
+    return _setups(supports, _modes(supports))  # once: making them takes longer than drawing
+
+
 @st.composite
-def setups(draw: st.DrawFn, supports: Supports) -> Setup:
-    """A setup with numbers so small that everything wraps within a few steps."""
+def _setups(draw: st.DrawFn, supports: Supports, modes: st.SearchStrategy[Mode]) -> Setup:
     layers = draw(st.integers(1, min(supports.most_layers, 3)))
-    modes = _modes(supports)
     if supports.mixed_layers and layers > 1 and draw(st.booleans()):
         strategies = tuple(draw(modes) for _ in range(layers))
     else:

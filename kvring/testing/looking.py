@@ -258,10 +258,8 @@ _OPERATION_OF = {"save_and_load": "save"}
 def _spread(answer: Any, batch: int) -> list[int]:
     """A counter as one int per batch row, whatever array or number it came as."""
     try:
-        found = np.array(answer, copy=True)
-        if found.size == 1:
-            return [int(found.ravel()[0])] * batch
-        return [int(number) for number in found.ravel()]
+        found = [int(number) for number in np.asarray(answer).ravel().tolist()]
+        return found * batch if len(found) == 1 else found
     except (TypeError, ValueError, OverflowError):
         message = f"a counter is no integer: {answer!r}"
         raise FoundError(Finding("counters", message)) from None
