@@ -39,21 +39,22 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 	$(BIN)/python -m pip install --quiet --editable '.[demo,plot]'
 	$(BIN)/python docs/examples/eviction
 
-# The search for a hundred planted mistakes is half of all work; `make conformance` does it, once.
-# `make users` has an environment for the tests of transformers.
-ONCE := --ignore tests/conformance/test_mutants.py --ignore tests/users
+# Left to one suite each: the searches that `make conformance` makes, all that `make threads` does,
+# and the tests of transformers, for which `make users` has an environment.
+SEARCHES := $(patsubst %,--ignore=tests/conformance/test_%.py,mutants own_cache right_styles subtle_rings)
+ELSEWHERE := $(SEARCHES) --ignore=tests/threads --ignore=tests/users
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
 SEARCH_LESS := KVRING_EXAMPLES=50 KVRING_BYTECODES=11
 # And these are about other things than where kernels read and write.
-UNCOMPILED := --ignore tests/conformance --ignore tests/backends --ignore tests/bench --ignore tests/threads \
-	--ignore tests/cli --ignore tests/packaging --ignore tests/drawing --ignore tests/docs --ignore tests/users
+UNCOMPILED := $(patsubst %,--ignore=tests/%,backends bench cli conformance docs drawing packaging pool \
+	snapshots threads users)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
-	$(BIN)/python -m pytest $(ONCE)
+	$(BIN)/python -m pytest $(ELSEWHERE) --ignore=tests/conformance/test_programs.py
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
-	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ONCE)
+	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ELSEWHERE)
 	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
@@ -61,14 +62,16 @@ test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel che
 	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" $(SEARCH_LESS) $(BIN)/python -m pytest $(UNCOMPILED)
 
+SCHEDULES := $(patsubst %,tests/threads/test_%.py,surgery interleavings)
 threads: $(TEST_READY) ## Prove what threads and interrupts may do: all histories, schedules and signals
 	@# Side by side: interrupts reach the main thread, so they need a process of their own anyway.
 	export KVRING_THREADS=full; \
 	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k storm & storm=$$!; \
 	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k "not storm" & interrupts=$$!; \
+	$(BIN)/python -m pytest $(SCHEDULES) & schedules=$$!; \
 	$(BIN)/python -m pytest tests/threads tests/laws/test_law_13_threads.py \
-		--ignore tests/threads/test_interrupts.py; threads=$$?; \
-	wait $$storm && wait $$interrupts && exit $$threads
+		--ignore=tests/threads/test_interrupts.py $(addprefix --ignore=,$(SCHEDULES)); threads=$$?; \
+	wait $$storm && wait $$interrupts && wait $$schedules && exit $$threads
 
 snapshots: $(TEST_READY) ## Kill a process that saves 200 times, and load 10,000 damaged files
 	KVRING_SNAPSHOTS=full $(BIN)/python -m pytest -s tests/snapshots

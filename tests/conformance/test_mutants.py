@@ -11,7 +11,7 @@ import pytest
 from kvring.testing.finding import INVARIANTS
 from kvring.testing.probe import declared_by, offered
 from kvring.testing.search import search
-from kvring.testing.vectors import run
+from kvring.testing.vectors import TOPICS, run
 from tests.conformance.rings import SHOWCASE
 from tests.conformance.rings.catalogue import MUTANTS, RIGHT, kind
 from tests.conformance.rings.planted import KNOWN_BUGS
@@ -48,8 +48,9 @@ def test_the_search_finds_the_mistake_and_makes_its_history_short(found, ring):
 
 @all_mutants
 def test_the_portable_vectors_find_the_mistake(ring):
-    results = run(ring, offered(ring, declared_by(ring, None)))
-    assert any(result.finding is not None for result in results), ring.__doc__
+    supports = offered(ring, declared_by(ring, None))
+    by_topic = (run(ring, supports, topic) for topic in TOPICS)  # one finding is enough
+    assert any(result.finding for results in by_topic for result in results), ring.__doc__
 
 
 def test_every_known_bug_is_planted():

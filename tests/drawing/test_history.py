@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ MODES = [
 def random_steps(mode, seed):
     """Steps of all kinds; some are refused."""
     dice, seq_len, steps = random.Random(seed), 0, []
+    cache = KVCache(layers=1, kv_heads=1, head_dim=1, strategy=mode)  # says how far one has come
     verbs = ["update"] * 6 + ["truncate"] * 2 + ["reset"]
     if getattr(mode, "eviction", None):
         verbs += ["touch", "touch", "pin", "unpin", "evict"]
@@ -47,7 +49,9 @@ def random_steps(mode, seed):
                 verb, tuple(dice.randrange(seq_len + 1) for _ in range(dice.choice([1, 2])))
             )
         steps.append(step)
-        seq_len = moments(mode, steps)[-1].seq_len
+        with suppress(KVRingError):
+            carry_out(cache, step)
+        seq_len = cache.seq_len
     return steps
 
 

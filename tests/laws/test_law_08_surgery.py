@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from kvring import LRU, Append, Circular, HeavyHitter, KVCache
+from tests import interrupts
 from tests.beside import poison_slots, resident
 from tests.interrupts import InterruptAt, let_go
 from tests.policies import NewestFirst
@@ -36,8 +37,8 @@ CALLS: dict[str, Callable[[KVCache], Any]] = {
     "add": lambda cache: cache.add_batch_rows(cache),
     "resize": lambda cache: cache.resize(**NUMBERS[type(cache.config.layers[0].strategy)]),
 }
-# Every so many bytecodes, and by turns from another one: all of them in `make threads`.
-STRIDE = 1 if FULL else 53
+# Every so many bytecodes, and by turns from another one; looking at what is left takes long.
+STRIDE = 1 if FULL else 17 * interrupts.STRIDE
 
 
 def filled(mode: Any) -> KVCache:

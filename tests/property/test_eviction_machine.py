@@ -31,7 +31,7 @@ from tests.property.drawing import LAYERS, ORDERS, TOKENS
 from tests.property.reloading import reloaded, restored
 from tests.support import make_rows, poison
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "100"))
 
 POLICIES = st.one_of(
     st.just(FIFO()),

@@ -42,7 +42,7 @@ from tests.property.drawing import (
 from tests.property.reloading import reloaded, restored
 from tests.support import Array, make_rows, token_axis, token_names
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "120"))
 LONGEST_HISTORY = 40  # tokens given again in full
 
 

@@ -26,7 +26,7 @@ from tests.property.reloading import reloaded, restored
 from tests.property.test_eviction_machine import MODES as EVICTING
 from tests.support import make_rows, poison
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "80"))
 COUNTS = st.lists(st.one_of(st.just(1), st.integers(0, 14)), min_size=3, max_size=3)
 
 

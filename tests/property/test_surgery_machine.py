@@ -16,7 +16,7 @@ from hypothesis.stateful import rule
 from tests.property.comparing import outcome, refuse
 from tests.property.test_ragged_machine import RaggedMachine
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "40"))
 MOST = 5  # batch rows
 NUMBERS = st.one_of(st.none(), st.integers(0, 14))
 

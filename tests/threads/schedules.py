@@ -1,9 +1,9 @@
 """Every interleaving of a few operations: threads take turns, one point at a time.
 
-All threads but one stand still. At each point the running thread asks the schedule who goes on, and
-hands over if it is another one; whoever waits for a lock is not asked before it is free. Running all
-schedules is a depth-first walk: run once, always taking the first that can go on; then change the
-last choice that can be changed, and run again.
+All threads but one stand still. At each point the running thread asks the schedule who goes on,
+and hands over if it is another one; whoever waits for a lock is not asked before it is free.
+Running all schedules is a depth-first walk: run once, always taking the first that can go on; then
+change the last choice that can be changed, and run again.
 """
 
 from __future__ import annotations
