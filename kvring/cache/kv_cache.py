@@ -193,9 +193,12 @@ class KVCache(CarefulCache):
         if seq_len is not None or token_counts is not None or padding is not RIGHT:
             return self._update_other(layer, keys, values, seq_len, token_counts, padding, order)
         try:
-            if layer.__class__ is not int or (tied := self._layers.get(layer)) is None:
+            if layer.__class__ is not int:
                 raise UnlikeError
-            ring, steps, lock, written, readers = tied
+            try:
+                ring, steps, lock, written, readers = self._layers[layer]
+            except KeyError:  # nothing is called here, so it is no signal handler's
+                raise UnlikeError from None
             if not (
                 keys.__class__ is ndarray is values.__class__  # a subclass may lie about the rest
                 and keys.ndim == 4 == values.ndim
@@ -223,9 +226,7 @@ class KVCache(CarefulCache):
                 if refused:
                     raise UnlikeError
             view = KVView()
-            view._ring = ring
-            view._plan = plan
-            view._order = order
+            view._ring, view._plan, view._order = ring, plan, order
             return view
         except (UnlikeError, CapacityError, PolicyError):  # no class that signal handlers raise
             pass
