@@ -203,10 +203,9 @@ class KVCache(CarefulCache):
                 keys.__class__ is ndarray is values.__class__  # a subclass may lie about the rest
                 and keys.ndim == 4 == values.ndim
                 and keys.dtype is ring.dtype is values.dtype
+                and (order is PHYSICAL or order is TEMPORAL)
             ):
                 raise UnlikeError
-            if order is not PHYSICAL and order is not TEMPORAL:
-                order = checked_order(order)
             with lock:
                 last = self._ledger[layer]
                 if readers or (last.ticket != written[TICKET] and last.count):  # not carried out
