@@ -1,6 +1,7 @@
 """docs/findings.md and the list of expected findings, from the results of the last runs."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from tests.backends.catalogue import LIBRARIES
@@ -75,11 +76,14 @@ def distinct(result):
 def findings(newest):
     """A section for each finding in a newest release."""
     lines = ["\n## In the newest releases\n"]
+    headings = Counter(_heading(r, f) for r in newest for f in distinct(r))
     for result in newest:
         for finding in distinct(result):
-            title, text, script = note(result["cache"], finding["key"])
-            what = title or finding["message"]
-            lines.append(f"### {result['library']} {result['version']}: {what}\n")
+            _, text, script = note(result["cache"], finding["key"])
+            heading = _heading(result, finding)
+            # Two histories may show the same mistake; a list of contents must tell them apart.
+            where = f" (`{result['cache']}`, {finding['key']})" if headings[heading] > 1 else ""
+            lines.append(f"### {heading}{where}\n")
             lines += [text + "\n"] if text else []
             if script:
                 code = (SNIPPETS / f"{script}.py").read_text().rstrip()
@@ -87,6 +91,11 @@ def findings(newest):
             lines += [f"Adapter `{result['cache']}`; what the oracle says:\n"]
             lines += ["```text", finding["text"], "```\n"]
     return lines
+
+
+def _heading(result, finding):
+    title, _, _ = note(result["cache"], finding["key"])
+    return f"{result['library']} {result['version']}: {title or finding['message']}"
 
 
 def table(newest):
