@@ -52,6 +52,11 @@ add_module_names = False
 # On the right of a page: update(), not KVCache.update(), which would be cut off.
 toc_object_entries_show_parents = "hide"
 
+# A block without a language is text: slots, JSON, output. Sessions with >>> keep their colours.
+highlight_language = "text"
+# Quotation marks stand around values, which a reader may copy.
+smartquotes = False
+
 html_theme = "pydata_sphinx_theme"
 html_title = "kvring"
 html_static_path = ["_static"]

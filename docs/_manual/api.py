@@ -24,7 +24,14 @@ MODULES = {
     "kvring.bench": "Benchmarks with caches of your own",
 }
 MARK = "<!-- api: make docs lists every name here -->"
-KINDS = ("Caches and views", "Functions", "Modes, policies and other small things", "Errors")
+# Headings over its classes with methods, its functions, small classes and errors.
+KINDS = {
+    "kvring": ("Caches and views", "Functions", "Modes, policies and facts", "Errors"),
+    "kvring.adapters.transformers": ("Caches", "Functions", "Values", "Errors"),
+    "kvring.testing": ("To declare and to run", "Functions", "What is observed", "Errors"),
+    "kvring.reference": ("Caches and sequences", "Functions", "What queries see", "Errors"),
+    "kvring.bench": ("Caches", "Functions", "Contestants and results", "Errors"),
+}
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -40,7 +47,7 @@ def _write_pages(app: Any) -> None:
     pages = {}
     for module in _present():
         for name in _names(module):
-            pages[f"{module}.{name}.rst"] = _page(module, name)
+            pages[f"{module}.{name}.rst"] = _page(module, name, _title(module, name))
     for old in set(folder.glob("*.rst")) - {folder / name for name in pages}:
         old.unlink()
     for name, text in pages.items():
@@ -66,7 +73,15 @@ def _present() -> list[str]:
 
 
 def _names(module: str) -> list[str]:
-    return [name for name in _loaded(module).__all__ if not name.startswith("__")]
+    """Its public names, without those that stand for `Any`, which has no page to be written."""
+    names = [name for name in _loaded(module).__all__ if not name.startswith("__")]
+    return [name for name in names if _member(module, name) is not Any]
+
+
+def _title(module: str, name: str) -> str:
+    """The name; with its module where two have one of that name, or contents say it twice."""
+    homes = [other for other in _present() if name in _names(other)]
+    return name if len(homes) == 1 else f"{module.rpartition('.')[2]}.{name}"
 
 
 def _member(module: str, name: str) -> Any:
@@ -92,9 +107,9 @@ def _is_error(member: Any) -> bool:
     return inspect.isclass(member) and issubclass(member, Exception)
 
 
-def _page(module: str, name: str) -> str:
+def _page(module: str, name: str, title: str) -> str:
     member = _member(module, name)
-    title = f"{name}\n{'=' * len(name)}\n\n.. currentmodule:: {module}\n\n"
+    title = f"{title}\n{'=' * len(title)}\n\n.. currentmodule:: {module}\n\n"
     if _is_error(member):
         return f"{title}.. autoexception:: {name}\n   :show-inheritance:\n"
     if inspect.isclass(member):
@@ -105,13 +120,14 @@ def _page(module: str, name: str) -> str:
     return f"{title}.. autodata:: {name}\n"
 
 
-def _kind(member: Any) -> str:
+def _kind(member: Any) -> int:
+    """Which of its module's KINDS a member is."""
     if _is_error(member):
-        return KINDS[3]
+        return 3
     if not inspect.isclass(member):
-        return KINDS[1] if callable(member) else KINDS[2]
+        return 1 if callable(member) else 2
     methods = [n for n, _ in inspect.getmembers(member, callable) if not n.startswith("_")]
-    return KINDS[0] if len(methods) > 2 else KINDS[2]
+    return 0 if len(methods) > 2 else 2
 
 
 def _overview() -> str:
@@ -119,13 +135,13 @@ def _overview() -> str:
     parts, pages = [], []
     for module in _present():
         parts.append(f"## {MODULES[module]}\n\n`import {module}`\n")
-        by_kind: dict[str, list[str]] = {}
+        by_kind: dict[int, list[str]] = {}
         for name in _names(module):
             by_kind.setdefault(_kind(_member(module, name)), []).append(name)
             pages.append(f"   api/{module}.{name}")
-        for kind in [kind for kind in KINDS if kind in by_kind]:
+        for kind in sorted(by_kind):
             lines = "\n".join(f"   ~{module}.{name}" for name in by_kind[kind])
-            parts.append(f"### {kind}\n" if len(by_kind) > 1 else "")
+            parts.append(f"### {KINDS[module][kind]}\n" if len(by_kind) > 1 else "")
             parts.append(_rst(f".. autosummary::\n   :nosignatures:\n\n{lines}"))
     parts.append(_rst(".. toctree::\n   :hidden:\n\n" + "\n".join(pages)))
     return "\n".join(parts)
