@@ -13,7 +13,7 @@ from .svg import WIDTH, Theme, document, element, kind_of, legend, letters_on, s
 
 __all__ = ["slot_time_map_svg"]
 
-LABEL, ROW, TOP = 104.0, 36.0, 40.0
+LABEL, ROW, TOP = 110.0, 36.0, 40.0
 MOST_SLOTS, MOST_STEPS = 64, 200
 LABEL_LETTERS = 16
 

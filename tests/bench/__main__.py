@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def measured(parts: list[str], seconds: float, contexts: list[int]) -> dict[str,
     return found
 
 
+def _deeper(text: str) -> str:
+    """A part of the page that begins with a title of its own: every heading one step down."""
+    return re.sub(r"^(?=#+ )", "#", text, flags=re.MULTILINE)
+
+
 def write(found: dict[str, Any]) -> None:
     """The page, the pictures and the data behind them."""
     PICTURES.mkdir(exist_ok=True)
@@ -97,10 +103,10 @@ def write(found: dict[str, Any]) -> None:
     SAVED.write_text(json.dumps(found, indent=1) + "\n")
     parts = [
         header(found["facts"], found["measured_at"]),
-        beside.tables(records),
+        _deeper(beside.tables(records)),
         whole.tables(found["generation"]),
     ]
-    PAGE.write_text("\n".join([*parts, found["core"] or "", found["compared"]]))
+    PAGE.write_text("\n".join([*parts, _deeper(found["core"] or ""), found["compared"]]))
     print(f"wrote {PAGE.name}, {SAVED.name} and {PICTURES.name}/ in docs", file=sys.stderr)
 
 

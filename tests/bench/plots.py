@@ -8,22 +8,22 @@ from typing import Any
 from kvring.bench.rivals import ATTENTION, CACHES, OURS
 
 Record = dict[str, Any]
-WIDTH, HEIGHT = 6.4, 3.4
+SIZE = (6.4, 3.4)
+# Four panels that are little wider than one: a page makes wide pictures small, letters with them.
+PANELS = (7.2, 5.6)
 # One color for one contestant, whoever else is there.
 COLORS = {name: f"C{n % 10}" for known in (CACHES, ATTENTION) for n, name in enumerate(known)}
 BESIDE = {"fontsize": 7, "loc": "center left", "bbox_to_anchor": (1, 0.5)}
 
 
-def _axes(columns: int = 1) -> tuple[Any, Any]:
+def _axes(rows: int = 1, columns: int = 1, *, size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "kvring", "font.size": 9})
-    return pyplot.subplots(
-        1, columns, figsize=(WIDTH * (1 + 0.45 * (columns - 1)), HEIGHT), squeeze=False
-    )
+    return pyplot.subplots(rows, columns, figsize=size, squeeze=False)
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -74,7 +74,8 @@ def update(records: list[Record], path: Path) -> None:
 
 def attention(records: list[Record], path: Path) -> None:
     """Bytes of K and V per second of attention, by rows."""
-    figure, (axes,) = _axes(3)
+    figure, panels = _axes(2, 2, size=PANELS)
+    *axes, beside = panels.flat
     for axis, (dtype, nbytes) in zip(
         axes, (("float32", 4), ("float16", 2), ("bfloat16", 2)), strict=True
     ):
@@ -84,7 +85,13 @@ def attention(records: list[Record], path: Path) -> None:
             _line(axis, name, *zip(*rates, strict=True))
         axis.set(xscale="log", xlabel="rows", ylabel="GB/s of K and V", title=dtype, ylim=(0, None))
     handles, names = axes[0].get_legend_handles_labels()
-    axes[-1].legend(handles, names, **BESIDE)
+    beside.axis("off")
+    beside.legend(handles, names, fontsize=9, loc="center")
+    figure.suptitle(
+        "attention of one token: how fast K and V are read\n"
+        "8 x 128, 32 query heads, one thread; higher is better",
+        fontsize=10,
+    )
     _save(figure, path)
 
 

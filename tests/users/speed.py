@@ -170,8 +170,9 @@ as long as the text becomes.
         for name, of in found["contexts"][context].items()
         if of["same_tokens"] < count
     ]
-    told = "; ".join(others) or "all of them"
-    lines.append(f"\nTokens that are those of `DynamicCache`, of {count}: {told}.\n")
+    told = f"Of {count} tokens, those that are also `DynamicCache`'s: " + "; ".join(others)
+    same = f"All {count} tokens are those of `DynamicCache`"
+    lines.append(f"\n{told if others else same}.\n")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ def draw_survivors(results: Results, path: Path) -> None:
     """One panel per cache that forgets: layers downwards, positions to the right."""
     forgetting = results.contestants[1:]
     figure, panels = plt.subplots(
-        len(forgetting), 1, figsize=(10, 1.35 * len(forgetting)), sharex=True, layout="constrained"
+        len(forgetting), 1, figsize=(7, 1.2 * len(forgetting)), sharex=True, layout="constrained"
     )
     for panel, contestant in zip(panels, forgetting, strict=True):
         image = panel.imshow(
@@ -37,7 +37,7 @@ def draw_survivors(results: Results, path: Path) -> None:
     bar = figure.colorbar(image, ax=panels, shrink=0.4)
     bar.set_label("share of the positions that is resident", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=160)
     plt.close(figure)
 
 
