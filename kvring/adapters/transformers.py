@@ -162,7 +162,7 @@ class RingCache(WholeRingCache):
         """Columns of the mask for so many new tokens, and the position of the first one.
 
         Where the rows will not come in the order of their positions, the second is an int that
-        says so when mask functions add it to the columns' numbers: see `Columns`.
+        says so when mask functions add it to the columns' numbers.
         """
         tokens = query_length if isinstance(query_length, int) else len(query_length)
         self._order = self._order_for_masks()

@@ -27,9 +27,14 @@ def supports():
         words = " ".join(meaning.split()).replace("``", "`")
         for name in names.split(", "):
             default = defaults[name] if name != "without" else {}
-            choices = f" One of {kind}." if kind.startswith("{") else ""
+            choices = f" One of {_in_code(kind)}." if kind.startswith("{") else ""
             lines.append(f"| `{name}` | `{default!r}` | {words}{choices} |")
     return "\n".join(lines)
+
+
+def _in_code(kind):
+    """The choices of a docstring's `{"a", "b"}`, each as code: quotes are part of the value."""
+    return ", ".join(f"`{choice.strip()}`" for choice in kind.strip("{}").split(","))
 
 
 def reports():
