@@ -28,11 +28,11 @@ def text(results: Results) -> list[str]:
     return [
         f"{results.model} reads the first {results.tokens:,} tokens of Python's own reference",
         f"(`pydoc_data.topics`), {results.chunk} at a time, with {results.resident} rows resident",
-        "in each layer, but in the first line of the table. The second column counts only tokens",
-        f"after the first {results.resident}, when rows have to go. *Old rows* are resident ones",
+        "in each layer, except in the first line of the table. *After rows have to go* counts only",
+        f"the tokens after the first {results.resident}. *Old rows* are resident ones",
         "that a window of that length would not hold, on average over the layers. Where rows are",
         "chosen, all that an update needs go before its first query, so the early queries of a",
-        "chunk see a few rows less than a ring shows them.",
+        "chunk see a few rows fewer than a ring shows them.",
     ]
 
 
