@@ -41,16 +41,17 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 
 # Left to one suite each: the searches that `make conformance` makes, all that `make threads` does,
 # and the tests of transformers, for which `make users` has an environment.
-SEARCHES := $(patsubst %,--ignore=tests/conformance/test_%.py,mutants own_cache right_styles subtle_rings)
+SEARCHES := $(patsubst %,--ignore=tests/conformance/test_%.py,mutants own_cache subtle_rings)
 ELSEWHERE := $(SEARCHES) --ignore=tests/threads --ignore=tests/users
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
-SEARCH_LESS := KVRING_EXAMPLES=50 KVRING_BYTECODES=11
+SEARCH_LESS := KVRING_EXAMPLES=25 KVRING_BYTECODES=11
 # And these are about other things than where kernels read and write.
 UNCOMPILED := $(patsubst %,--ignore=tests/%,backends bench cli conformance docs drawing packaging pool \
 	snapshots threads users)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
-	$(BIN)/python -m pytest $(ELSEWHERE) --ignore=tests/conformance/test_programs.py
+	$(BIN)/python -m pytest $(ELSEWHERE) \
+		$(patsubst %,--ignore=tests/conformance/test_%.py,programs right_styles)
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
