@@ -38,7 +38,7 @@ class OldestFirst(Tracker):
     def victims(self, batch_row: int, guard: Guard, count: int, seq_len: int) -> NDArray[np.int64]:
         if count > 1:
             queue = self._new_queue(batch_row, guard, count)
-            return np.array(queue.slots[:count], dtype=np.int64)
+            return np.array(queue.slots, dtype=np.int64)
         slot = self._next(self._queues[batch_row], batch_row, guard)
         if slot is None:
             used = self.residents.used_slots
