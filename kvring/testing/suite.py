@@ -5,8 +5,8 @@ from kvring.testing import Conformance
 class TestMyCache(Conformance):
     supports = {"modes": ("circular",), "row_order": "slots"}
 
-    def make(self, setup):
-        return MyAdapter(setup.window, setup.layers)
+    def make(self, config):
+        return MyAdapter(config.window, config.layers)
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Conformance:
     seed: ClassVar[int] = 0
     max_examples: ClassVar[int] = 300
 
-    def make(self, setup: Setup) -> Any:
+    def make(self, config: Setup) -> Any:
         """The backend to judge, fresh, for this configuration."""
-        raise NotImplementedError("make(setup) must return an adapter of your cache")
+        raise NotImplementedError("make(config) must return an adapter of your cache")
 
     def test_no_history_shows_a_query_what_it_should_not_see(self) -> None:
         """Search for the shortest history that proves the backend wrong."""

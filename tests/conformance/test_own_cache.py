@@ -37,8 +37,8 @@ class TestTemporal(Conformance):
     supports = kvring_cache.temporal.supports
     max_examples = 60 * MORE
 
-    def make(self, setup):
-        return kvring_cache.temporal(setup, check=True)
+    def make(self, config):
+        return kvring_cache.temporal(config, check=True)
 
 
 class TestPhysical(Conformance):
@@ -47,5 +47,5 @@ class TestPhysical(Conformance):
     supports = kvring_cache.physical.supports
     max_examples = 60 * MORE
 
-    def make(self, setup):
-        return kvring_cache.physical(setup, check=True)
+    def make(self, config):
+        return kvring_cache.physical(config, check=True)
