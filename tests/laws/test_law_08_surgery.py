@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from kvring import LRU, Append, Circular, HeavyHitter, KVCache
-from tests import interrupts
 from tests.beside import poison_slots, resident
-from tests.interrupts import InterruptAt, let_go
+from tests.interrupts import STRIDE, InterruptAt, let_go
 from tests.policies import NewestFirst
 from tests.threads.sizes import FULL
 
@@ -38,7 +37,7 @@ CALLS: dict[str, Callable[[KVCache], Any]] = {
     "resize": lambda cache: cache.resize(**NUMBERS[type(cache.config.layers[0].strategy)]),
 }
 # Every so many bytecodes, and by turns from another one; looking at what is left takes long.
-STRIDE = 1 if FULL else 17 * interrupts.STRIDE
+EVERY = 1 if FULL else 17 * STRIDE
 
 
 def filled(mode: Any) -> KVCache:
@@ -84,7 +83,7 @@ def found_after_interrupts(mode: str, name: str) -> set[str]:
     call(finished)
     before, after = content(copy_of(start)), content(finished)
     found = set()
-    for n in range(1 + len(mode + name) % STRIDE, 100_000, STRIDE):
+    for n in range(1 + len(mode + name) % EVERY, 100_000, EVERY):
         cache = copy_of(start)
         with InterruptAt(n) as interrupt:
             call(cache)
