@@ -41,17 +41,18 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 
 # Left to one suite each: the searches that `make conformance` makes, all that `make threads` does,
 # and the tests of transformers, for which `make users` has an environment.
-SEARCHES := $(patsubst %,--ignore=tests/conformance/test_%.py,mutants own_cache subtle_rings)
-ELSEWHERE := $(SEARCHES) --ignore=tests/threads --ignore=tests/users
+without = $(addprefix --ignore=tests/,$(1))
+searches = $(patsubst %,conformance/test_%.py,$(1))
+ELSEWHERE := $(call without,$(call searches,mutants own_cache subtle_rings) threads users)
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
 SEARCH_LESS := KVRING_EXAMPLES=25 KVRING_BYTECODES=11
 # And these are about other things than where kernels read and write.
-UNCOMPILED := $(patsubst %,--ignore=tests/%,backends bench cli conformance docs drawing packaging pool \
-	snapshots threads users)
+UNCOMPILED := $(call without,backends bench cli conformance docs drawing packaging pool snapshots \
+	threads users)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
 	$(BIN)/python -m pytest $(ELSEWHERE) \
-		$(patsubst %,--ignore=tests/conformance/test_%.py,programs right_styles)
+		$(call without,$(call searches,programs right_styles))
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
@@ -63,15 +64,15 @@ test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel che
 	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" $(SEARCH_LESS) $(BIN)/python -m pytest $(UNCOMPILED)
 
-SCHEDULES := $(patsubst %,tests/threads/test_%.py,surgery interleavings)
+SCHEDULES := threads/test_surgery.py threads/test_interleavings.py
 threads: $(TEST_READY) ## Prove what threads and interrupts may do: all histories, schedules and signals
 	@# Side by side: interrupts reach the main thread, so they need a process of their own anyway.
 	export KVRING_THREADS=full; \
 	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k storm & storm=$$!; \
 	$(BIN)/python -m pytest tests/threads/test_interrupts.py -k "not storm" & interrupts=$$!; \
-	$(BIN)/python -m pytest $(SCHEDULES) & schedules=$$!; \
+	$(BIN)/python -m pytest $(addprefix tests/,$(SCHEDULES)) & schedules=$$!; \
 	$(BIN)/python -m pytest tests/threads tests/laws/test_law_13_threads.py \
-		--ignore=tests/threads/test_interrupts.py $(addprefix --ignore=,$(SCHEDULES)); threads=$$?; \
+		$(call without,threads/test_interrupts.py $(SCHEDULES)); threads=$$?; \
 	wait $$storm && wait $$interrupts && wait $$schedules && exit $$threads
 
 snapshots: $(TEST_READY) ## Kill a process that saves 200 times, and load 10,000 damaged files
