@@ -60,17 +60,12 @@ __all__ = [
 _settings: Any = numba.config  # from the environment, NUMBA_...
 
 # Numba's key knows the file of a kernel, not those of the functions that it calls.
+_FOLDER = Path(__file__).parent
 _SOURCES = [
-    Path(__file__).parent / name
-    for name in (
-        "_jit.py",
-        "_jit_floats.py",
-        "attention/kernel.py",
-        "attention/tiles.py",
-        "kernels.py",
-        "kernels_apart.py",
-        "kernels_weights.py",
-    )
+    *sorted(_FOLDER.glob("_jit*.py")),
+    *sorted(_FOLDER.glob("kernels*.py")),
+    _FOLDER / "attention/kernel.py",
+    _FOLDER / "attention/tiles.py",
 ]
 _SOURCE = crc32(b"".join(path.read_bytes() for path in _SOURCES if path.exists()))
 

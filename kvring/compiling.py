@@ -13,10 +13,12 @@ import numpy as np
 from . import _jit, forking
 from .kernels import DONE, TICKET, Kernel, new_block, put_row, put_rows
 from .kernels_apart import put_batch_rows
+from .kernels_assembled import put_assembled
 from .kernels_weights import largest_by_row, sum_by_row
 
 __all__ = [
     "APART",
+    "ASSEMBLING",
     "ATTENDED",
     "VARIANTS",
     "WEIGHING",
@@ -26,8 +28,10 @@ __all__ = [
     "on_disk",
 ]
 
-# All that a width needs: (name, releases_gil). Where batch rows go apart, two more.
+# All that a width needs: (name, releases_gil). For chunks that overwrite rows of their own window
+# one more, and two where batch rows go apart.
 VARIANTS = (("put_row", False), ("put_rows", False), ("put_rows", True))
+ASSEMBLING = (("put_assembled", True),)
 APART = (("put_batch_rows", False), ("put_batch_rows", True))
 # What `observe` needs, for weights of 4 or 8 bytes.
 WEIGHING = tuple(
@@ -63,7 +67,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def kernel(name: str, word_bytes: int, *, releases_gil: bool = False) -> Kernel:
-    """The kernel `name` of `VARIANTS`, `APART` or `WEIGHING` for words of so many bytes.
+    """The kernel `name` of one of the lists above for words of so many bytes.
 
     Compiled once per process, whoever comes first: about half a second, or a tenth from the disk
     cache. In a thread of its own, because signals reach the main thread only: a Ctrl-C in the
@@ -135,8 +139,9 @@ def _compile(name: str, word_bytes: int, releases_gil: bool, make: Callable[...,
     source = _jit.source_rows(word_bytes)
     functions: dict[str, tuple[Kernel, tuple[Any, ...]]] = {
         "put_row": (put_row, (_jit.int64,)),
-        "put_rows": (put_rows, (_jit.int64s, _jit.int64)),
+        "put_rows": (put_rows, (_jit.int64s,)),
         "put_batch_rows": (put_batch_rows, (_jit.int64_pairs, _jit.int64, _jit.int64)),
+        "put_assembled": (put_assembled, (_jit.int64_pairs, *[_jit.int64] * 4)),
     }
     function, last = functions[name]
     return make(
@@ -200,21 +205,24 @@ def _attends(entry: Kernel, dtype_name: str) -> bool:
 def _works(entry: Kernel, name: str, word_bytes: int) -> bool:
     """Try a kernel on arrays like those it will get: other dtypes of its width, read-only."""
     dtype = {1: np.int8, 2: np.float16, 4: np.float32, 8: np.float64}[word_bytes]
-    ways: dict[str, tuple[Any, ...]] = {
-        "put_row": (2,),
-        "put_rows": (np.array([2]), 0),
-        "put_batch_rows": (np.array([[2], [2]]), 0, 2),
-    }
-    last = ways[name]
     for token_axis in (1, 2):
         target = np.zeros((2, 2, 3, 3, 2), dtype)
         row = (np.arange(2 * 3 * 2, dtype=dtype) + 1).reshape(2, 1, 3, 2)
         row = row if token_axis == 1 else row.transpose(0, 2, 1, 3)
         row.flags.writeable = False
+        shown = np.zeros((2, *row.shape), dtype)
+        ways: dict[str, tuple[Any, ...]] = {
+            "put_row": (2,),
+            "put_rows": (np.array([2]),),
+            "put_batch_rows": (np.array([[2], [2]]), 0, 2),
+            "put_assembled": (np.array([[-1, 2, 1, 0]]), 0, 1, *(s.ctypes.data for s in shown)),
+        }
         block = new_block(target[0], target[1], token_axis)
-        code = entry(block, row, row, 7, 0, *last)
+        code = entry(block, row, row, 7, 0, *ways[name])
         wanted = np.zeros(target.shape[1:], dtype)
         wanted[(slice(None),) * token_axis + (slice(2, 3),)] = row
         if code != DONE or block[TICKET] != 7 or not (target == wanted).all():
+            return False
+        if name == "put_assembled" and not (shown == row).all():
             return False
     return True

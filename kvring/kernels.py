@@ -36,12 +36,14 @@ __all__ = [
     "Kernel",
     "Words",
     "admitted",
+    "in_range",
     "kept",
     "new_block",
     "put_row",
     "put_rows",
     "record",
     "refusal",
+    "rows_touch",
     "storage",
 ]
 
@@ -163,7 +165,7 @@ def _scatter_rows(target: Words, slots: Ints, source: Words, token_axis: int) ->
 
 
 @_jit.helper
-def _rows_touch(source: Words, token_axis: int) -> bool:
+def rows_touch(source: Words, token_axis: int) -> bool:
     """Whether the rows of a plane follow each other in memory, as in most arrays."""
     head_bytes = source.shape[3] * word_bytes(source)
     if source.strides[3] != word_bytes(source) or source.strides[2] != head_bytes:
@@ -175,7 +177,7 @@ def _rows_touch(source: Words, token_axis: int) -> bool:
 def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
     """What `_scatter_rows` does, whole runs of consecutive slots at a time.
 
-    Unchecked: as there, and `_rows_touch`. A plane is what has slots of its own, a batch row or
+    Unchecked: as there, and `rows_touch`. A plane is what has slots of its own, a batch row or
     (heads first) one of its heads; inside it a run is one stretch of words on both sides.
     """
     planes = 1 if token_axis == 1 else source.shape[1]
@@ -193,14 +195,14 @@ def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) ->
             if slots[t] < 0:
                 t += 1
                 continue
-            _in_range(target, b, head, slots[t] + count - 1, token_axis)
+            in_range(target, b, head, slots[t] + count - 1, token_axis)
             to, start = stored_at + slots[t] * row_bytes, given_at + t * row_bytes
             move_bytes(to, start, count * row_bytes)
             t += count
 
 
 @_jit.helper
-def _in_range(target: Words, b: int, head: int, slot: int, token_axis: int) -> None:
+def in_range(target: Words, b: int, head: int, slot: int, token_axis: int) -> None:
     """Nothing, but with NUMBA_BOUNDSCHECK an IndexError where memcpy would go past the end."""
     x, y = (slot, head) if token_axis == 1 else (head, slot)
     target[b, x, y, 0]
@@ -208,7 +210,7 @@ def _in_range(target: Words, b: int, head: int, slot: int, token_axis: int) -> N
 
 @_jit.helper
 def _scatter(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
-    if _rows_touch(source, token_axis):
+    if rows_touch(source, token_axis):
         _scatter_runs(target, slots, source, token_axis)
     else:
         _scatter_rows(target, slots, source, token_axis)
@@ -266,13 +268,7 @@ def put_row(block: Ints, keys: Words, values: Words, ticket: int, evicted: int, 
 
 
 def put_rows(
-    block: Ints,
-    keys: Words,
-    values: Words,
-    ticket: int,
-    evicted: int,
-    slots: Ints,
-    assembled: int,
+    block: Ints, keys: Words, values: Words, ticket: int, evicted: int, slots: Ints
 ) -> int:
     """K and V of ``len(slots)`` tokens, each into its slot or (-1) nowhere, then the ticket.
 
@@ -289,5 +285,5 @@ def put_rows(
         _scatter(values_target, slots, values, token_axis)
         batch = keys.shape[0]
         written = kept(slots) * batch
-        record(block, ticket, len(slots) * batch, written, evicted * batch, assembled * batch)
+        record(block, ticket, len(slots) * batch, written, evicted * batch, 0)
     return code

@@ -52,6 +52,6 @@ def _for_one_row(put_rows: kernels.Kernel) -> kernels.Kernel:
 
     def put_row(*args: Any) -> int:
         *common, slot = args
-        return put_rows(*common, np.array([slot], dtype=np.int64), 0)
+        return put_rows(*common, np.array([slot], dtype=np.int64))
 
     return put_row

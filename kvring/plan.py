@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .assembly import pieces_of
 from .rows import State
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Plan(Move):
     __slots__ = (
         "_kept",
         "_physical",
+        "_pieces",
         "_temporal",
         "assembled",
         "needs_care",
@@ -145,6 +147,7 @@ class Plan(Move):
         self.assembled = assembled
         self.needs_care = assembled
         self._kept: tuple[Run, ...] | None = None
+        self._pieces: NDArray[np.int64] | None = None
         self._temporal: Rows | None = None
         self._physical: Rows | None = None
         # What the first view that unpacks leaves for the others: the rows as one array index.
@@ -183,6 +186,14 @@ class Plan(Move):
     def assembled_count(self) -> int:
         """Rows of an assembled view; 0 if the view is not assembled."""
         return self.count + sum(run.rows for run in self.kept) if self.assembled else 0
+
+    @property
+    def pieces(self) -> NDArray[np.int64]:
+        """The slots of a step whose view is assembled, as in `assembly.pieces_of`."""
+        if self._pieces is None:
+            new = self.planner.survivors(self.after, self.count)
+            self._pieces = pieces_of(self.kept, new, self.before.seq_len, self.count)
+        return self._pieces
 
     def rows(self, order: Order) -> Rows:
         """What the step's view shows. Views of no queries or of assembled rows are temporal."""

@@ -21,7 +21,7 @@ from .dtypes import checked_dtype
 from .errors import KVRingError, ShapeError
 from .forking import survives_fork
 from .options import checked_bool, checked_int
-from .plan import Move, plain_move
+from .plan import Move, Plan, plain_move
 from .ragged import RaggedPlan
 from .readers import Readers
 from .rows import LayerState, RaggedState, State, states_of
@@ -201,7 +201,9 @@ class RingBuffer(Storage):
         with self.lock:
             self._settle(Move.at_rest(State(0, 0, 0, self.state.epoch + 1)))
 
-    def _try_write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
+    def _try_write(
+        self, move: Move, keys: NDArray[Any], values: NDArray[Any], view: Pair | None = None
+    ) -> int:
         """Carry out `move`, unless the kernel refuses the arrays: then nothing has happened.
 
         The caller holds the lock, has checked that both arrays have four axes and the ring's
@@ -210,6 +212,8 @@ class RingBuffer(Storage):
         self._ledger[self._place] = move
         if isinstance(move, RaggedPlan):
             return self._put_apart(move, keys, values)
+        if view is not None and isinstance(move, Plan):
+            return self._put_assembled(move, keys, values, view)
         if move.count == 1:
             return self._put_row(
                 self._block, keys, values, move.ticket, move.evicted_count, move.slot
@@ -220,15 +224,8 @@ class RingBuffer(Storage):
         """The rows of a published move of any number of tokens."""
         if self._apart:
             return self._put_apart(move, keys, values)
-        return self._rows_kernel(move.count)(
-            self._block,
-            keys,
-            values,
-            move.ticket,
-            move.evicted_count,
-            move.slots,
-            move.assembled_count,
-        )
+        kernel = self._rows_kernel(move.count)
+        return kernel(self._block, keys, values, move.ticket, move.evicted_count, move.slots)
 
     def _put_apart(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> int:
         """The same where each batch row has slots of its own."""
@@ -249,12 +246,17 @@ class RingBuffer(Storage):
             tokens,
         )
 
-    def _write(self, move: Move, keys: NDArray[Any], values: NDArray[Any]) -> None:
-        """Carry out `move` on checked arrays, whatever their strides and memory. Lock as above."""
-        code = self._try_write(move, keys, values)
+    def _write(
+        self, move: Move, keys: NDArray[Any], values: NDArray[Any], view: Pair | None = None
+    ) -> None:
+        """Carry out `move` on checked arrays, whatever their strides and memory. Lock as above.
+
+        Into `view` go the rows of a plan that is assembled.
+        """
+        code = self._try_write(move, keys, values, view)
         if code not in (kernels.DONE, kernels.NOT_ADMITTED):
             # A fresh copy has the strides a kernel wants and shares no memory with the storage.
-            code = self._try_write(move, keys.copy(order="C"), values.copy(order="C"))
+            code = self._try_write(move, keys.copy(order="C"), values.copy(order="C"), view)
         if code == kernels.NOT_ADMITTED:
             raise NotAdmittedError(self._place, move)
         if code != kernels.DONE:

@@ -199,25 +199,9 @@ class Storage:
         """K and V of several pieces as one read-only pair of new arrays."""
         return self._concatenated([self.piece(rows) for rows in slices])
 
-    def assembled(self, plan: Plan, keys: NDArray[Any], values: NDArray[Any]) -> Pair:
-        """The rows that the plan's queries need, old ones and new, as one read-only pair.
-
-        To be called before the plan is carried out, which overwrites some of them.
-        """
-        old = [self.piece(slice(run.slot, run.slot + run.rows)) for run in plan.kept]
-        return self._concatenated([*old, (keys, values)])
-
     def _concatenated(self, pieces: Sequence[Pair]) -> Pair:
-        """What np.concatenate gives of K and of V, faster for the large pieces of a chunk.
-
-        Both are parts of one new array: memory of 4 MiB or more comes in huge pages, whose first
-        writing costs a quarter.
-        """
-        tokens = sum(keys.shape[self.token_axis] for keys, _ in pieces)
-        shapes = self._shape(tokens, self.head_dim), self._shape(tokens, self.value_dim)
-        both = np.empty(sum(map(prod, shapes)), self.dtype)
-        middle = prod(shapes[0])
-        joined = both[:middle].reshape(shapes[0]), both[middle:].reshape(shapes[1])
+        """What np.concatenate gives of K and of V, faster for the large pieces of a chunk."""
+        joined = self.new_pair(sum(keys.shape[self.token_axis] for keys, _ in pieces))
         start = 0
         for piece in pieces:
             stop = start + piece[0].shape[self.token_axis]
@@ -226,6 +210,38 @@ class Storage:
                 target[rows] = source
             start = stop
         return read_only(joined[0]), read_only(joined[1])
+
+    def new_pair(self, tokens: int) -> Pair:
+        """New arrays for K and V of so many tokens, with whatever was in that memory.
+
+        Both are parts of one: memory of 4 MiB or more comes in huge pages, whose first writing
+        costs a quarter.
+        """
+        shapes = self._shape(tokens, self.head_dim), self._shape(tokens, self.value_dim)
+        both = np.empty(sum(map(prod, shapes)), self.dtype)
+        middle = prod(shapes[0])
+        return both[:middle].reshape(shapes[0]), both[middle:].reshape(shapes[1])
+
+    def _put_assembled(
+        self, plan: Plan, keys: NDArray[Any], values: NDArray[Any], view: Pair
+    ) -> int:
+        """The rows of a published plan, and all that its view shows into two new arrays.
+
+        One kernel for long chunks and short ones, which releases the GIL: there are few short ones,
+        since a window comes along.
+        """
+        kernel = compiling.kernel("put_assembled", self.dtype.itemsize, releases_gil=True)
+        return kernel(
+            self._block,
+            keys,
+            values,
+            plan.ticket,
+            plan.evicted_count,
+            plan.pieces,
+            plan.assembled_count - plan.count,
+            plan.count,
+            *(array.ctypes.data for array in view),
+        )
 
     def _take_from(self, other: Storage, stored: Sequence[Iterable[Run]]) -> None:
         """Copy runs of rows into the slots they have in `other`, whose shape is the same.

@@ -48,7 +48,7 @@ def warm_up(
 
     Notes
     -----
-    Cost: about half a second per kernel: three per width, with `ragged` or `eviction` two more per
+    Cost: about half a second per kernel: four per width, with `ragged` or `eviction` two more per
     width, with `eviction` eight for weights; ten seconds for the one per dtype of `attend`. A tenth
     of a second once they are in the disk cache. Without it each is compiled when first needed.
     Threads: any.
@@ -63,7 +63,7 @@ def warm_up(
         raise ConfigError(f"attention: expected one of {', '.join(compiling.ATTENDED)}")
     weighing = compiling.WEIGHING if checked_bool("eviction", eviction) else ()
     apart = compiling.APART if checked_bool("ragged", ragged) or eviction else ()
-    moving = [*compiling.VARIANTS, *apart]
+    moving = [*compiling.VARIANTS, *compiling.ASSEMBLING, *apart]
     widths = sorted({dtype.itemsize for dtype in found})
     wanted = [(width, *kernel) for width in widths for kernel in moving]
     wanted += [(width, *kernel) for width in (4, 8) for kernel in weighing]

@@ -8,6 +8,7 @@ from ..gathering import assembled_apart
 from ..plan import Move, Plan
 from ..ragged import RaggedPlan, TokenCounts
 from ..rows import LayerState, Order, RaggedState, State, joined_state, per_batch_row
+from ..storage import read_only
 from ..strategy import Strategy, advanced, look_apart, strategy_for
 from ..view import KVView, make_view
 
@@ -138,9 +139,12 @@ def write_rows(
             ring._settle(Move.at_rest(after))
         return make_view(ring, steps.strategy.look(after, 0), order)
     plan = steps.plan_for(state, count)
-    pair = ring.assembled(plan, keys, values) if plan.assembled else None
-    ring._write(plan, keys, values)
-    return make_view(ring, plan, order, pair)
+    if not plan.assembled:
+        ring._write(plan, keys, values)
+        return make_view(ring, plan, order)
+    pair = ring.new_pair(plan.assembled_count)
+    ring._write(plan, keys, values, pair)
+    return make_view(ring, plan, order, (read_only(pair[0]), read_only(pair[1])))
 
 
 def _write_apart(

@@ -94,6 +94,7 @@ def _kernels() -> list[dict[str, Any]]:
     wanted: list[tuple[str, bool, int | str]] = []
     for names, kinds in (
         (compiling.VARIANTS, WIDTHS),
+        (compiling.ASSEMBLING, WIDTHS),
         (compiling.APART, WIDTHS),
         (compiling.WEIGHING, (4, 8)),
         (attention, compiling.ATTENDED),

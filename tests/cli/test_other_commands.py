@@ -79,7 +79,7 @@ def test_info_says_what_is_compiled_and_where(capsys, monkeypatch):
     assert (("put_row", "16 bits", False) in ready) is JIT
     assert (found["cache"]["files"] > 0) is JIT
     assert found["needed"]["numpy"] == np.__version__
-    assert len(found["kernels"]) == 12 + 8 + 8 + 3
+    assert len(found["kernels"]) == 12 + 4 + 8 + 8 + 3
     monkeypatch.setenv("COLUMNS", "80")
     shown = run(capsys, "info")[1]
     free = ("settings", "also here", "not here")  # as long as what there is to tell
@@ -97,13 +97,14 @@ def test_a_kernel_counts_as_compiled_only_in_the_folder_that_is_used(capsys, mon
 
 
 def test_warm_up_counts_its_kernels(capsys):
-    assert "3 kernels ready in" in run(capsys, "warm-up", "int8")[1]
+    assert "4 kernels ready in" in run(capsys, "warm-up", "int8")[1]
     code, out, _ = run(capsys, "warm-up", "int8", "--json")
     assert code == 0
     assert json.loads(out)["kernels"] == [
         "put_row, 8 bits",
         "put_rows, 8 bits",
         "put_rows, 8 bits, releasing the GIL",
+        "put_assembled, 8 bits, releasing the GIL",
     ]
 
 

@@ -51,10 +51,10 @@ class Layer:
         return keys, values
 
     def put(self, keys: Array, values: Array, slots: list[int], variant: Variant) -> int:
-        """Call a kernel as a ring would: ticket 77, 3 rows evicted, 6 assembled."""
+        """Call a kernel as a ring would: ticket 77, 3 rows evicted."""
         name, releases_gil = variant
         kernel = compiling.kernel(name, self.width, releases_gil=releases_gil)
-        last: tuple[Any, ...] = (np.array(slots, dtype=np.int64), 6)
+        last: tuple[Any, ...] = (np.array(slots, dtype=np.int64),)
         if name == "put_row":
             last = (slots[0],)
         return kernel(self.block, keys, values, TICKET_GIVEN, 3, *last)

@@ -151,8 +151,8 @@ def test_cache_names_differ_wherever_machine_codes_do(monkeypatch: pytest.Monkey
 
 def arguments_of(name: str) -> tuple[Any, ...]:
     source = _jit.source_rows(2)
-    last = (_jit.int64,) if name == "put_row" else (_jit.int64s, _jit.int64)
-    return (_jit.int64s, source, source, _jit.int64, _jit.int64, *last)
+    last = _jit.int64 if name == "put_row" else _jit.int64s
+    return (_jit.int64s, source, source, _jit.int64, _jit.int64, last)
 
 
 @pytest.mark.parametrize("name", ["put_row", "put_rows"])
