@@ -11,12 +11,13 @@ import pytest
 
 from kvring import Append, Circular, KVCache, Replace, attend, merge_attention
 from tests.attention.twin import Pair
+from tests.often import often
 from tests.support import Array, token_axis
 
 pytest.importorskip("ml_dtypes")
 
 WITHOUT_JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
-HISTORIES = range(12 if WITHOUT_JIT else 60)
+HISTORIES = range(often(60, at_least=12))
 STORED = ["float32", "float16", "bfloat16"]
 LAYOUTS = ["BSHD", "BHSD"]
 

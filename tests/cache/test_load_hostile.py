@@ -23,11 +23,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "chat.safetensors"
 
 
-@pytest.fixture
-def forged(path: Path) -> Forged:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of `in_every_mode`: layers append, replace, two rings, FIFO, two LRU, scores."""
+    path = tmp_path_factory.mktemp("saved") / "file"
     in_every_mode(batch=2).save(path)
-    return Forged(path.read_bytes())
+    return path.read_bytes()
+
+
+@pytest.fixture
+def forged(saved: bytes) -> Forged:
+    return Forged(saved)
 
 
 def refused(path: Path, data: bytes, message: str = "") -> str:

@@ -22,6 +22,7 @@ from tests.cache.saved import (
     rearranged,
     with_holes,
 )
+from tests.often import often
 
 # The layers of `in_every_mode`, each after 11 tokens; position 10 is pinned.
 APPEND, REPLACE, SINKS, RING, FIFO_, LRU_, LRU_SINK, SCORES = range(8)
@@ -143,7 +144,7 @@ def test_whatever_numbers_stand_there_a_cache_that_loads_holds_all_invariants(
     rng = np.random.default_rng(7)
     path = tmp_path / "file"
     outcomes = {True: 0, False: 0}
-    for _ in range(1500):
+    for _ in range(often(750, at_least=300)):
         forged = Forged(saved[str(rng.choice(list(saved)))])
         names = [name for name in forged.data if not name.endswith(("s.keys", "values", "sums"))]
         names = [n for n in names if not n.endswith("keys") and forged.data[n]]

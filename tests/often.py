@@ -1,0 +1,21 @@
+"""How often tests repeat what they draw by chance.
+
+Half of a suite's time was the same test with one more seed. Another seed finds something once in a
+while and costs its time at every run, so by default there are as few as reach what a test is about;
+``KVRING_EXAMPLES=1000`` gives ten times as many, for a search over night, and the runs without jit
+and with checked ranges, which look at kernels and not for histories, ask for a tenth.
+"""
+
+from __future__ import annotations
+
+import os
+
+PERCENT = int(os.environ.get("KVRING_EXAMPLES", "100"))
+
+
+def often(by_default: int, *, at_least: int = 1) -> int:
+    """So many repetitions, times ``KVRING_EXAMPLES`` per cent.
+
+    `at_least` is for tests that must meet something rare to mean anything.
+    """
+    return max(by_default * PERCENT // 100, at_least)
