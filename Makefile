@@ -45,7 +45,7 @@ without = $(addprefix --ignore=tests/,$(1))
 searches = $(patsubst %,conformance/test_%.py,$(1))
 ELSEWHERE := $(call without,$(call searches,mutants own_cache subtle_rings) threads users)
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
-SEARCH_LESS := KVRING_EXAMPLES=25 KVRING_BYTECODES=11
+SEARCH_LESS := KVRING_EXAMPLES=10 KVRING_BYTECODES=23
 # And these are about other things than where kernels read and write.
 UNCOMPILED := $(call without,backends bench cli conformance docs drawing packaging pool snapshots \
 	threads users)
