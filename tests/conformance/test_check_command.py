@@ -130,7 +130,7 @@ def test_a_search_stops_at_its_time_limit(capsys):
 def test_ctrl_c_ends_it_without_a_verdict_and_without_a_traceback():
     command = [sys.executable, "-m", "kvring", "check", RIGHT, "--max-examples", "1000000"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    time.sleep(4)
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2
