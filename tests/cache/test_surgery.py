@@ -22,6 +22,7 @@ from kvring import (
 )
 from tests.beside import Beside
 from tests.cache.numbered import MODES, RING, SEEN, add, held, made, numbered
+from tests.often import often
 
 
 def test_reorder_makes_each_batch_row_what_another_one_was() -> None:
@@ -34,7 +35,7 @@ def test_reorder_makes_each_batch_row_what_another_one_was() -> None:
 @pytest.mark.parametrize("layout", ["BSHD", "BHSD"])
 def test_any_reorder_is_right_with_circles_and_duplicates(layout: Any) -> None:
     chance = random.Random(0)
-    for _ in range(60):
+    for _ in range(often(60, at_least=12)):
         cache = made(batch=5, layout=layout, kv_heads=2, head_dim=2)
         before = held(cache)
         chosen = [chance.randrange(5) for _ in range(5)]
