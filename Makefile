@@ -9,6 +9,7 @@ DEMO_READY := $(VENV)/.demo-ready
 BENCH_READY := $(VENV)/.bench-ready
 # Users of torch have an environment of their own: the tests without it are quicker there.
 USERS := .users
+USERS_TORCH := $(USERS)/.torch
 USERS_READY := $(USERS)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 # Older BLAS builds need these on some processors; with them NumPy is not in its best form.
