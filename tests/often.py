@@ -1,9 +1,9 @@
 """How often tests repeat what they draw by chance.
 
-Half of a suite's time was the same test with one more seed. Another seed finds something once in a
-while and costs its time at every run, so by default there are as few as reach what a test is about;
-``KVRING_EXAMPLES=1000`` gives ten times as many, for a search over night, and the runs without jit
-and with checked ranges, which look at kernels and not for histories, ask for a tenth.
+One more seed finds something once in a while and costs its time at every run, so by default there
+are as few as reach what a test is about. ``KVRING_EXAMPLES`` is per cent of that: 1000 gives ten
+times as many, for a search over night, and the runs without jit and with checked ranges, which look
+at kernels and not for histories, ask for 10.
 """
 
 from __future__ import annotations
