@@ -26,7 +26,7 @@ def one_row_kernel(storage: weakref.ref[Storage]) -> kernels.Kernel:
         owner = storage()
         assert owner is not None, "called through its owner"
         if owner._apart:
-            loaded = _for_one_row_apart(owner._rows_kernel(1, apart=True))
+            loaded = _for_one_row_apart(owner._rows_kernel(1, "put_batch_rows"))
         elif owner._quiet_tokens:
             loaded = compiling.kernel("put_row", owner.dtype.itemsize)
         else:

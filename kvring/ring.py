@@ -232,7 +232,7 @@ class RingBuffer(Storage):
         tokens, evicted = move.totals(self.batch)
         kernel = self._put_batch_rows
         if kernel is None or move.count > self._quiet_tokens:
-            kernel = self._rows_kernel(move.count, apart=True)
+            kernel = self._rows_kernel(move.count, "put_batch_rows")
             if move.count <= self._quiet_tokens:
                 self._put_batch_rows = kernel
         return kernel(

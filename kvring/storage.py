@@ -225,13 +225,8 @@ class Storage:
     def _put_assembled(
         self, plan: Plan, keys: NDArray[Any], values: NDArray[Any], view: Pair
     ) -> int:
-        """The rows of a published plan, and all that its view shows into two new arrays.
-
-        One kernel for long chunks and short ones, which releases the GIL: there are few short ones,
-        since a window comes along.
-        """
-        kernel = compiling.kernel("put_assembled", self.dtype.itemsize, releases_gil=True)
-        return kernel(
+        """The rows of a published plan, and all that its view shows into two new arrays."""
+        return self._rows_kernel(plan.count, "put_assembled")(
             self._block,
             keys,
             values,
@@ -269,12 +264,14 @@ class Storage:
             return rows, tokens, self.kv_heads, dim
         return rows, self.kv_heads, tokens, dim
 
-    def _rows_kernel(self, count: int, *, apart: bool = False) -> kernels.Kernel:
-        return compiling.kernel(
-            "put_batch_rows" if apart else "put_rows",
-            self.dtype.itemsize,
-            releases_gil=count > self._quiet_tokens,
-        )
+    def _rows_kernel(self, count: int, name: str = "put_rows") -> kernels.Kernel:
+        """The kernel that moves `count` tokens.
+
+        One for assembled views of any length, which releases the GIL: few of them are short, since
+        a window comes along.
+        """
+        free = count > self._quiet_tokens or name == "put_assembled"
+        return compiling.kernel(name, self.dtype.itemsize, releases_gil=free)
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -19,9 +20,7 @@ PACKAGE = kvring.__path__[0]
 # and that with checked ranges do so less often: the bytecodes around a kernel are the same there.
 STRIDE = int(os.environ.get("KVRING_BYTECODES", "11"))
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
-KERNELS = tuple(
-    f"{PACKAGE}/{name}.py" for name in ("kernels", "kernels_apart", "kernels_weights", "_jit")
-)
+KERNELS = (f"{PACKAGE}/_jit.py", *map(str, Path(PACKAGE).glob("kernels*.py")))
 
 
 class InterruptAt:

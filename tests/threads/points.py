@@ -127,7 +127,7 @@ def _wrap_kernels(ring: Any, points: Points) -> None:
         return run
 
     ring._put_row = with_points(put_row)
-    ring._rows_kernel = lambda count, **how: with_points(rows_kernel(count, **how))
+    ring._rows_kernel = lambda *asked: with_points(rows_kernel(*asked))
 
 
 @contextmanager
