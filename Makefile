@@ -40,30 +40,31 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 	$(BIN)/python -m pip install --quiet --editable '.[demo,plot]'
 	$(BIN)/python docs/examples/eviction
 
-# Left to one suite each: the searches that `make conformance` makes, all that `make threads` does,
-# and the tests of transformers, for which `make users` has an environment.
+# Left to one suite each: the tests of the oracle, which `make conformance` makes, all that `make
+# threads` does, and the tests of transformers, for which `make users` has an environment.
 without = $(addprefix --ignore=tests/,$(1))
-searches = $(patsubst %,conformance/test_%.py,$(1))
-ELSEWHERE := $(call without,$(call searches,mutants own_cache subtle_rings) threads users)
+ELSEWHERE := $(call without,threads users)
+SEARCHES := $(call without,$(patsubst %,conformance/test_%.py,mutants own_cache subtle_rings))
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
 SEARCH_LESS := KVRING_EXAMPLES=10 KVRING_BYTECODES=23
+MEMORY_OF_PROCESSES := test_load.py::test_loading_takes_less_than_twice_the_file
 # And these are about other things than where kernels read and write.
 UNCOMPILED := $(call without,backends bench cli conformance docs drawing packaging pool snapshots \
 	threads users cache/test_load_hostile.py unit/test_jit.py test_architecture.py test_readme.py \
 	test_readme_tables.py) $(addprefix --deselect=tests/cache/, \
 	test_hostile_callers.py::test_ctrl_c_while_the_first_update_compiles_leaves_a_process_that_works \
-	test_load.py::test_loading_takes_less_than_twice_the_file)
+	$(MEMORY_OF_PROCESSES))
 # What these look at is the same without jit, and they reach no line that others do not.
 NO_KERNELS := $(call without,backends docs packaging cli/test_interrupts.py test_architecture.py \
-	test_readme.py test_readme_tables.py)
+	test_readme.py test_readme_tables.py) --deselect=tests/cache/$(MEMORY_OF_PROCESSES)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
-	$(BIN)/python -m pytest $(ELSEWHERE) \
-		$(call without,$(call searches,programs right_styles vector_lint))
+	$(BIN)/python -m pytest $(ELSEWHERE) $(call without,conformance)
 
 test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure coverage
 	@# Not by pytest-cov, which begins when kvring's own pytest plugin is loaded already.
-	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ELSEWHERE) $(NO_KERNELS)
+	NUMBA_DISABLE_JIT=1 $(SEARCH_LESS) $(BIN)/coverage run -m pytest $(ELSEWHERE) $(SEARCHES) \
+		$(NO_KERNELS)
 	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
