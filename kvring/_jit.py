@@ -2,7 +2,7 @@
 
 Options, each with its reason:
 
-- ``nogil`` for kernels that move much and never for those that move little: a one-token update
+- ``nogil`` for kernels that move much, not for those that move one token: an update of one
   that gives the lock of the interpreter away must wait to get it back, beside a busy thread for
   most of a millisecond.
 - ``boundscheck`` as the environment says (``NUMBA_BOUNDSCHECK``), off by default: every range is

@@ -42,9 +42,9 @@ def _copy(target: Words, to: int, source: Words, start: int, rows: int, token_ax
 
     Unchecked: both have the rows, and the same axes besides; the target is contiguous.
     """
-    in_range(
-        target, target.shape[0] - 1, target.shape[3 - token_axis] - 1, to + rows - 1, token_axis
-    )
+    last_row, last_head = target.shape[0] - 1, target.shape[3 - token_axis] - 1
+    in_range(target, last_row, last_head, to + rows - 1, token_axis)
+    in_range(source, last_row, last_head, start + rows - 1, token_axis)
     width = word_bytes(source)
     if rows_touch(source, token_axis):
         planes = 1 if token_axis == 1 else source.shape[1]

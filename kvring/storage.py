@@ -30,7 +30,7 @@ __all__ = ["Pair", "Storage", "read_only"]
 
 Pair: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
 
-# The most a kernel moves while it keeps the interpreter to itself; it takes about 5 us.
+# The most that kernels of both kinds move while they keep the interpreter; it takes about 5 us.
 QUIET_BYTES = 1 << 16
 
 
@@ -200,7 +200,7 @@ class Storage:
         return self._concatenated([self.piece(rows) for rows in slices])
 
     def _concatenated(self, pieces: Sequence[Pair]) -> Pair:
-        """What np.concatenate gives of K and of V, faster for the large pieces of a chunk."""
+        """What np.concatenate gives of K and of V, faster for large pieces."""
         joined = self.new_pair(sum(keys.shape[self.token_axis] for keys, _ in pieces))
         start = 0
         for piece in pieces:

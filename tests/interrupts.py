@@ -16,9 +16,10 @@ from typing import Any
 import kvring
 
 PACKAGE = kvring.__path__[0]
-# A call is interrupted at every 11th bytecode; `make threads` has every one. The run without jit
-# and that with checked ranges do so less often: the bytecodes around a kernel are the same there.
-STRIDE = int(os.environ.get("KVRING_BYTECODES", "11"))
+# A call is interrupted at every fifth bytecode; `make threads` has every one of calls on a ring.
+# The run without jit and that with checked ranges do so less often: the bytecodes around a kernel
+# are the same there.
+STRIDE = int(os.environ.get("KVRING_BYTECODES", "5"))
 # A compiled kernel is one call, which nothing interrupts; nor is its stand-in where jit is off.
 KERNELS = (f"{PACKAGE}/_jit.py", *map(str, Path(PACKAGE).glob("kernels*.py")))
 

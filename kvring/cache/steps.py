@@ -143,8 +143,9 @@ def write_rows(
         ring._write(plan, keys, values)
         return make_view(ring, plan, order)
     pair = ring.new_pair(plan.assembled_count)
+    shown = read_only(pair[0]), read_only(pair[1])  # what needs memory comes before the write
     ring._write(plan, keys, values, pair)
-    return make_view(ring, plan, order, (read_only(pair[0]), read_only(pair[1])))
+    return make_view(ring, plan, order, shown)
 
 
 def _write_apart(

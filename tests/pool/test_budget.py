@@ -102,7 +102,7 @@ def test_nobody_gives_way_in_vain():
     ("strategy", "pages"),
     [
         (Append(300), 110),
-        (Circular(window=100, sink_tokens=3, rollback_tokens=80), 110),
+        (Circular(window=100, sink_tokens=3, rollback_tokens=20), 110),
         (Replace(300), 60),
     ],
     ids=["append", "circular", "replace"],

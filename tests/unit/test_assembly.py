@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvring import compiling, kernels_assembled
+from kvring import RingBuffer, compiling, kernels_assembled
 from kvring.assembly import pieces_of
 from kvring.kernels import ADMITTED, DONE, MISSHAPEN, NOT_ADMITTED, OVERLAPPING, STRIDED, TICKET
 from kvring.rows import Run
@@ -124,7 +124,9 @@ def test_pieces_of_many_blocks_are_moved_whole(token_axis: int) -> None:
     assert_as_by_twins(wide, list(wide.new_rows(rows)), slots, [-1, *slots[1:]])
 
 
-@pytest.mark.parametrize("how", ["every other token", "backwards", "fused", "heads apart"])
+@pytest.mark.parametrize(
+    "how", ["every other token", "backwards", "fused", "heads apart", "one for all"]
+)
 def test_sources_of_any_strides_are_taken(token_axis: int, how: str) -> None:
     layer = Layer(4, token_axis)
     rows = list(layer.new_rows(8))
@@ -134,8 +136,9 @@ def test_sources_of_any_strides_are_taken(token_axis: int, how: str) -> None:
             rows[index] = plain.take(range(4), token_axis).repeat(2, token_axis)
             rows[index] = np.moveaxis(np.moveaxis(rows[index], token_axis, 0)[::2], 0, token_axis)
         elif how == "backwards":
-            rows[index] = np.flip(plain, token_axis).take(range(8), token_axis)[:, ::-1]
             rows[index] = np.moveaxis(np.moveaxis(plain, token_axis, 0)[3::-1], 0, token_axis)
+        elif how == "one for all":
+            rows[index] = np.broadcast_to(plain.take([3], token_axis), plain.shape)
         elif how == "fused":
             rows[index] = np.concatenate([plain, plain], 3)[..., : plain.shape[3]]
         else:
@@ -184,9 +187,37 @@ def test_a_slot_that_may_not_be_written_as_yet_is_refused(
 def test_a_slot_beyond_the_storage_raises_under_boundscheck(width: int, token_axis: int) -> None:
     layer = Layer(width, token_axis)
     layer.block[ADMITTED] = CAPACITY + 1  # or the kernel would refuse the slot by itself
-    with pytest.raises(IndexError):
-        put(layer, *layer.new_rows(1), [], [CAPACITY])
-    assert layer.block[TICKET] == 0
+    for old, new in (([], [CAPACITY]), ([CAPACITY], [0])):
+        with pytest.raises(IndexError):
+            put(layer, *layer.new_rows(1), old, new)
+        assert layer.block[TICKET] == 0
+
+
+# The trial of a kernel that was loaded
+
+
+def test_the_trial_passes_the_kernel_and_rejects_one_that_fills_another_view() -> None:
+    good = compiling.kernel("put_assembled", 4, releases_gil=True)
+    elsewhere = np.zeros(64, np.float32)
+
+    def shows_elsewhere(*arguments: Any) -> int:
+        return good(*arguments[:-1], elsewhere.ctypes.data)
+
+    assert compiling._works(good, "put_assembled", 4)
+    assert not compiling._works(shows_elsewhere, "put_assembled", 4)
+
+
+def test_views_of_any_length_have_the_kernel_that_warm_up_compiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        compiling, "kernel", lambda name, width, *, releases_gil: asked.append((name, releases_gil))
+    )
+    ring = RingBuffer(4, kv_heads=1, head_dim=1)
+    for count in (2, 1 << 20):
+        ring._rows_kernel(count, "put_assembled")
+    assert asked == [*compiling.ASSEMBLING] * 2
 
 
 # Pieces
