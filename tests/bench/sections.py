@@ -116,8 +116,8 @@ def prefill() -> str:
         "All layers in turn, float32. Bandwidth as a share of `np.copyto` on the same rows, into",
         "memory of the same kind: untouched pages, pages written before, or (assembled) three",
         "quarters of them into new arrays and one into old ones. Assembled, twice as many bytes",
-        "move: 1,027 old rows and all new ones into the view, and the 1,024 newest into slots, so",
-        "some 50 % is the most; old rows of thirty layers come from main memory on top.\n",
+        "move: 1,027 old rows and all new ones into the view, and the 1,024 newest into slots;",
+        "old rows of thirty layers come from main memory on top.\n",
         "| what | layers | shape | copyto, ms | share of its bandwidth | at least |",
         "|---|---|---|---|---|---|",
     ]
