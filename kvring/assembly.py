@@ -43,28 +43,27 @@ def pieces_of(old: Sequence[Run], new: Sequence[Run], first: int, count: int) ->
     >>> pieces_of([Run(2, 2, 1), Run(3, 0, 1)], [Run(4, 1, 2), Run(6, 0, 1)], 4, 3).tolist()
     [[1, 0, 1, 2], [-1, 1, 1, 0], [0, 2, 1, 1]]
     """
-    pieces = []
-    edges = {edge for run in (*old, *new) for edge in (run.slot, run.slot + run.rows)}
-    for slot, stop in pairwise(sorted(edges)):
-        shown, token = _index_of(slot, old), -1
-        for run in new:
-            if run.slot <= slot < run.slot + run.rows:
-                token = run.position - first + slot - run.slot
-        if shown >= 0 or token >= 0:
-            pieces.append((shown, slot, stop - slot, token))
+    shown: list[Run] = []  # the same runs, by the indices that their rows have in the view
+    for run in old:
+        shown.append(run._replace(position=sum(before.rows for before in shown)))
+    brought = sorted(run._replace(position=run.position - first) for run in new)
+    edges = sorted({edge for run in (*old, *new) for edge in (run.slot, run.slot + run.rows)})
+    pieces = [
+        (_row_in(slot, shown), slot, stop - slot, _row_in(slot, brought))
+        for slot, stop in pairwise(edges)
+    ]
+    used = [piece for piece in pieces if piece[0] >= 0 or piece[3] >= 0]
     token = 0
-    for run in sorted(new):
-        pieces.append((-1, -1, run.position - first - token, token))
-        token = run.position - first + run.rows
-    pieces.append((-1, -1, count - token, token))
-    return np.array([piece for piece in pieces if piece[2]], dtype=np.int64)
+    for run in brought:
+        used.append((-1, -1, run.position - token, token))
+        token = run.position + run.rows
+    used.append((-1, -1, count - token, token))
+    return np.array([piece for piece in used if piece[2]], dtype=np.int64)
 
 
-def _index_of(slot: int, runs: Sequence[Run]) -> int:
-    """The index of the row in `slot` among those of `runs`, one run behind the other, or -1."""
-    before = 0
+def _row_in(slot: int, runs: Sequence[Run]) -> int:
+    """The position of the row in `slot`, or -1 if it is in none of `runs`."""
     for run in runs:
         if run.slot <= slot < run.slot + run.rows:
-            return before + slot - run.slot
-        before += run.rows
+            return run.position + slot - run.slot
     return -1

@@ -38,6 +38,7 @@ __all__ = [
     "admitted",
     "in_range",
     "kept",
+    "move_run",
     "new_block",
     "put_row",
     "put_rows",
@@ -174,12 +175,14 @@ def rows_touch(source: Words, token_axis: int) -> bool:
 
 
 @_jit.helper
-def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
-    """What `_scatter_rows` does, whole runs of consecutive slots at a time.
+def move_run(target: Words, to: int, source: Words, start: int, rows: int, token_axis: int) -> None:
+    """``target[:, to : to + rows] = source[:, start : start + rows]``, along the token axis.
 
-    Unchecked: as there, and `rows_touch`. A plane is what has slots of its own, a batch row or
-    (heads first) one of its heads; inside it a run is one stretch of words on both sides.
+    Unchecked: both have the rows and the same axes besides; the target is contiguous, and the rows
+    of the source touch. A plane is what has slots of its own, a batch row or (heads first) one of
+    its heads; inside it the run is one stretch of words on both sides.
     """
+    in_range(target, to + rows - 1, token_axis)
     planes = 1 if token_axis == 1 else source.shape[1]
     row_words = source.shape[3] if token_axis == 2 else source.shape[2] * source.shape[3]
     row_bytes = row_words * word_bytes(source)
@@ -187,25 +190,30 @@ def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) ->
         b, head = plane // planes, plane % planes
         given_at = source.ctypes.data + b * source.strides[0] + head * source.strides[1]
         stored_at = target.ctypes.data + plane * target.shape[token_axis] * row_bytes
-        t = 0
-        while t < len(slots):
-            count = 1
-            while t + count < len(slots) and slots[t + count] == slots[t] + count:
-                count += 1
-            if slots[t] < 0:
-                t += 1
-                continue
-            in_range(target, b, head, slots[t] + count - 1, token_axis)
-            to, start = stored_at + slots[t] * row_bytes, given_at + t * row_bytes
-            move_bytes(to, start, count * row_bytes)
-            t += count
+        move_bytes(stored_at + to * row_bytes, given_at + start * row_bytes, rows * row_bytes)
 
 
 @_jit.helper
-def in_range(target: Words, b: int, head: int, slot: int, token_axis: int) -> None:
+def _scatter_runs(target: Words, slots: Ints, source: Words, token_axis: int) -> None:
+    """What `_scatter_rows` does, by runs of slots. Unchecked: as there, and `rows_touch`."""
+    t = 0
+    while t < len(slots):
+        count = 1
+        while t + count < len(slots) and slots[t + count] == slots[t] + count:
+            count += 1
+        if slots[t] < 0:
+            count = 1  # -1 has 0 for a neighbour, but is no slot
+        else:
+            move_run(target, slots[t], source, t, count, token_axis)
+        t += count
+
+
+@_jit.helper
+def in_range(target: Words, token: int, token_axis: int) -> None:
     """Nothing, but with NUMBA_BOUNDSCHECK an IndexError where memcpy would go past the end."""
-    x, y = (slot, head) if token_axis == 1 else (head, slot)
-    target[b, x, y, 0]
+    head = target.shape[3 - token_axis] - 1
+    x, y = (token, head) if token_axis == 1 else (head, token)
+    target[target.shape[0] - 1, x, y, 0]
 
 
 @_jit.helper

@@ -19,6 +19,7 @@ from .kernels import (
     Ints,
     Words,
     in_range,
+    move_run,
     record,
     refusal,
     rows_touch,
@@ -42,28 +43,19 @@ def _copy(target: Words, to: int, source: Words, start: int, rows: int, token_ax
 
     Unchecked: both have the rows, and the same axes besides; the target is contiguous.
     """
-    last_row, last_head = target.shape[0] - 1, target.shape[3 - token_axis] - 1
-    in_range(target, last_row, last_head, to + rows - 1, token_axis)
-    in_range(source, last_row, last_head, start + rows - 1, token_axis)
-    width = word_bytes(source)
+    in_range(source, start + rows - 1, token_axis)
     if rows_touch(source, token_axis):
-        planes = 1 if token_axis == 1 else source.shape[1]
-        row_bytes = source.shape[3] * width * (source.shape[2] if token_axis == 1 else 1)
-        for plane in range(source.shape[0] * planes):
-            b, head = plane // planes, plane % planes
-            given_at = source.ctypes.data + b * source.strides[0] + head * source.strides[1]
-            stored_at = target.ctypes.data + plane * target.shape[token_axis] * row_bytes
-            move_bytes(stored_at + to * row_bytes, given_at + start * row_bytes, rows * row_bytes)
+        move_run(target, to, source, start, rows, token_axis)
     else:
+        in_range(target, to + rows - 1, token_axis)
+        head_bytes = source.shape[3] * word_bytes(source)
         kv_heads = source.shape[3 - token_axis]
         for stretch in range(source.shape[0] * rows * kv_heads):
             b, rest = stretch // (rows * kv_heads), stretch % (rows * kv_heads)
             t, head = rest // kv_heads, rest % kv_heads
             x, y = (to + t, head) if token_axis == 1 else (head, to + t)
             j, k = (start + t, head) if token_axis == 1 else (head, start + t)
-            move_bytes(
-                _address(target, b, x, y), _address(source, b, j, k), source.shape[3] * width
-            )
+            move_bytes(_address(target, b, x, y), _address(source, b, j, k), head_bytes)
 
 
 @_jit.helper

@@ -30,7 +30,7 @@ __all__ = ["Pair", "Storage", "read_only"]
 
 Pair: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
 
-# The most that kernels of both kinds move while they keep the interpreter; it takes about 5 us.
+# More than this is moved by a kernel's other form, which lets the interpreter go; about 5 us.
 QUIET_BYTES = 1 << 16
 
 

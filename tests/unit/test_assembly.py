@@ -102,9 +102,7 @@ def test_put_assembled_does_what_its_twins_do(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_put_assembled_does_what_its_twins_do_with_random_slots(
-    token_axis: int, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_put_assembled_does_what_its_twins_do_with_random_slots(token_axis: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     layer = Layer(2, token_axis)
     old = random.permutation(CAPACITY)[: random.integers(CAPACITY + 1)].tolist()
