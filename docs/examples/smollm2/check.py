@@ -4,7 +4,7 @@ The twin of every cache is `FullHistory`, which caches nothing: the model runs o
 the first one again, under a mask built from the plain definition of what a token may see.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -118,9 +118,10 @@ def run_checks(model: Model, tokenizer: TextTokenizer) -> None:
     check_decoding(model, wrapping, sliding, prompt)
     for setup in wrapping.values():
         check_wraps(setup.cache)
+    one_by_one = len(prompt) - 1, *[1] * (len(tokens) - len(prompt) + 1)
     for dtype in ("float16", "bfloat16"):
-        mode = f"append, attend, {dtype}"
-        check_decoding(model, {mode: kvring(append, dtype)}, causal, prompt)
+        mode = f"append, attend, {dtype}, one by one"
+        check_chunks(model, mode, kvring(append, dtype), causal, tokens, one_by_one)
         mode = f"circular, attend, {dtype}, in chunks"
         check_chunks(model, mode, kvring(ring, dtype), sliding, tokens)
     rollback = Circular(window=WINDOW, sink_tokens=SINK_TOKENS, rollback_tokens=3)
@@ -187,11 +188,16 @@ def check_wraps(ring: Cache) -> None:
 
 
 def check_chunks(
-    model: Model, mode: str, setup: Setup, visible: Visible, tokens: list[int]
+    model: Model,
+    mode: str,
+    setup: Setup,
+    visible: Visible,
+    tokens: list[int],
+    sizes: Sequence[int] = (20, 7, 1, STEPS),
 ) -> None:
-    """Check every token of a text that comes in chunks, the first longer than the window."""
+    """Check every token of a text that comes in chunks, the first longer than the window or not."""
     parts, start = [], 0
-    for chunk_tokens in (20, 7, 1, len(tokens)):
+    for chunk_tokens in sizes:
         chunk = tokens[start : start + chunk_tokens]
         parts.append(model.forward(chunk, setup.cache, setup.attention))
         start += chunk_tokens
