@@ -41,8 +41,8 @@ class Outcome:
         The declaration, with what turned out to be missing.
     skipped : Counter
         Steps that the backend said it has no operation for.
-    shrinking : bool
-        Whether a finding is being made shorter.
+    shortest : tuple of Trace and Finding, or None
+        The shortest history that failed so far, which is being made shorter, and how it failed.
     """
 
     supports: Supports
@@ -52,7 +52,12 @@ class Outcome:
     compared: int = 0
     seconds: float = 0.0
     skipped: Counter[str] = field(default_factory=Counter)
-    shrinking: bool = False
+    shortest: tuple[Trace, Finding] | None = None
+
+    @property
+    def shrinking(self) -> bool:
+        """Whether a finding is being made shorter."""
+        return self.shortest is not None
 
 
 class _DivergedError(Exception):
@@ -163,14 +168,14 @@ def search(
     run = _Run(factory, Outcome(declared), until, progress)
     run.explore(seed, max_examples)
     run.leave_copies_out()
-    if run.found is not None:
-        run.outcome.divergence = divergence_of(factory, *run.found, declared)
+    if run.outcome.shortest is not None:
+        run.outcome.divergence = divergence_of(factory, *run.outcome.shortest, declared)
     run.outcome.seconds = monotonic() - run.started
     return run.outcome
 
 
 class _Run:
-    """One search: what is counted, and the shortest failing history so far."""
+    """One search: what it uses, and what it has come to so far."""
 
     def __init__(
         self, factory: Factory, outcome: Outcome, until: float | None, progress: Progress | None
@@ -180,7 +185,6 @@ class _Run:
         self.until = until
         self.progress = progress
         self.started = monotonic()
-        self.found: tuple[Trace, Finding] | None = None
 
     def explore(self, seed: int, max_examples: int) -> None:
         """Let Hypothesis draw histories, and shrink the first that fails."""
@@ -215,14 +219,17 @@ class _Run:
 
     def leave_copies_out(self) -> None:
         """A copy takes two tokens to tell it from its original; they alone may be the finding."""
-        if self.found is None or self.found[1].invariant != "disturbed":
+        shortest, supports = self.outcome.shortest, self.outcome.supports
+        if shortest is None or shortest[1].invariant != "disturbed":
             return
-        trace, supports = self.found[0], self.outcome.supports
+        trace = shortest[0]
         plain = [step for step in trace.steps if not isinstance(step, (Copy, Read))]
         plainer = trace.with_steps([*plain, Update(1), Update(1)])
         finding = replay(self.factory, plainer, supports)[0]
         if finding is not None:
-            self.found = shortened(plainer, finding, lambda t: replay(self.factory, t, supports)[0])
+            self.outcome.shortest = shortened(
+                plainer, finding, lambda t: replay(self.factory, t, supports)[0]
+            )
 
     def _try(self, setup: Setup, drawn: list[Any]) -> None:
         if self.until is not None and monotonic() > self.until:
@@ -236,10 +243,9 @@ class _Run:
         outcome.histories += not outcome.shrinking
         outcome.seconds = monotonic() - self.started
         if finding is not None:
-            outcome.shrinking = True
             trace = Trace(setup, tuple(steps))
-            if self.found is None or _cost(trace) <= _cost(self.found[0]):
-                self.found = trace, finding
+            if outcome.shortest is None or _cost(trace) <= _cost(outcome.shortest[0]):
+                outcome.shortest = trace, finding
         if self.progress is not None:
             self.progress(outcome)
         if finding is not None:

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 
 import pytest
 
 from kvring.testing.finding import INVARIANTS
 from kvring.testing.probe import declared_by, offered
-from kvring.testing.search import search
+from kvring.testing.search import _TimeUp, search
 from kvring.testing.vectors import TOPICS, run
 from tests.conformance.rings import SHOWCASE
 from tests.conformance.rings.catalogue import MUTANTS, RIGHT, kind
@@ -24,12 +23,39 @@ from tests.support import ROOT
 all_mutants = pytest.mark.parametrize("ring", MUTANTS, ids=[ring.__name__ for ring in MUTANTS])
 
 
+RELATIONS = [
+    (EarlyQueriesRobbed, "split invariance"),
+    (ModelForgetsTruncate, "rollback"),
+    (ResetForgetsToForget, "reset"),
+    (SaveLosesHead, "save and load"),
+    (CopySharesMemory, "disturbed"),
+]
+# Of these the shortest history there is; of all others one as short as is promised, which is found
+# in a fifth of the time.
+READ_IN_FULL = {*SHOWCASE.values(), *(ring for ring, _ in RELATIONS), MaskOfLayer0}
+
+
+def look(ring):
+    """What the search says of a ring."""
+
+    def enough(outcome):
+        if outcome.shrinking:
+            trace, finding = outcome.shortest
+            if (
+                len(trace.steps) <= ring.mistake.steps
+                and finding.invariant in ring.mistake.invariants
+            ):
+                raise _TimeUp
+
+    progress = None if ring in READ_IN_FULL else enough
+    return search(ring, seed=0, max_examples=500, progress=progress)
+
+
 @pytest.fixture(scope="module")
 def found(request):
     """What the search says of each ring that is asked about; two at a time."""
     tests = [item for item in request.session.items if "found" in item.fixturenames]
     rings = list(dict.fromkeys(test.callspec.params["ring"] for test in tests))
-    look = partial(search, seed=0, max_examples=500)
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         outcomes = pool.map(look, rings)
         return {ring: outcome.divergence for ring, outcome in zip(rings, outcomes, strict=True)}
@@ -71,16 +97,7 @@ def test_a_mistake_is_a_small_difference_from_a_right_ring(ring):
     assert set(ring.mistake.invariants) <= set(INVARIANTS)
 
 
-@pytest.mark.parametrize(
-    ("ring", "relation"),
-    [
-        (EarlyQueriesRobbed, "split invariance"),
-        (ModelForgetsTruncate, "rollback"),
-        (ResetForgetsToForget, "reset"),
-        (SaveLosesHead, "save and load"),
-        (CopySharesMemory, "disturbed"),
-    ],
-)
+@pytest.mark.parametrize(("ring", "relation"), RELATIONS)
 def test_the_history_that_ought_to_look_the_same_is_named(found, ring, relation):
     divergence = found[ring]
     assert relation in divergence.relations
