@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ TOP_LEVEL = {
     *("setup.cfg", "pyproject.toml", "Makefile", "kvring", "tests", "docs"),
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in"),
 }
+
+
+@cache
+def tree_of(path):
+    """A file as Python reads it, for all tests that look at it."""
+    return ast.parse(path.read_text())
 
 
 def names_of(paths):
@@ -39,9 +46,8 @@ def test_only_the_two_jit_files_know_numba():
 
 @pytest.mark.parametrize("path", OURS, ids=names_of(OURS))
 def test_files_stay_under_300_lines_and_functions_under_40(path):
-    text = path.read_text()
-    assert text.count("\n") < 300
-    for node in ast.walk(ast.parse(text)):
+    assert path.read_text().count("\n") < 300
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
@@ -55,7 +61,7 @@ OWN_WORDS = [path for path in PACKAGE if path.parent.name != "backends"]
 @pytest.mark.parametrize("path", OWN_WORDS, ids=names_of(OWN_WORDS))
 def test_words_that_mean_two_things_are_not_used(path):
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Name):
             names.add(node.id)
         elif isinstance(node, ast.Attribute):

@@ -42,9 +42,10 @@ def test_the_rollback_tokens_that_a_refusal_names_are_enough_and_one_less_is_not
     window, sink_tokens
 ):
     tokens = 20
+    full = fed(Circular(window, sink_tokens), tokens)
     for seq_len in range(sink_tokens + 1, tokens):
         with pytest.raises(EvictedError) as refusal:
-            fed(Circular(window, sink_tokens), tokens).truncate(seq_len)
+            full.truncate(seq_len)
         named = re.search(r"use rollback_tokens >= (\d+) or reset", str(refusal.value))
         enough = int(named.group(1))
         fed(Circular(window, sink_tokens, enough), tokens).truncate(seq_len)

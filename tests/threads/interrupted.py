@@ -9,6 +9,7 @@ the one call that gives the lock back. Such an interrupt is told from others by 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,23 @@ def while_reading(cache: KVCache, call: Callable[[], None]) -> None:
 
 def filled(kind: type[KVCache] = KVCache, mode: Any = RING) -> KVCache:
     """A cache of two layers of nine tokens, full if it is a ring."""
-    cache = kind(layers=2, kv_heads=1, head_dim=1, strategy=mode)
+    made: KVCache = _filled(kind, mode).copy()  # in half the time, for one at every bytecode
+    grow(made, 8)  # the first update of a copy looks for its kernels, those of a user do not
+    return made
+
+
+@cache
+def _filled(kind: type[KVCache], mode: Any) -> KVCache:
+    made = kind(layers=2, kv_heads=1, head_dim=1, strategy=mode)
+    for position in range(8):
+        grow(made, position)
+    return made
+
+
+def grow(cache: KVCache, position: int) -> None:
+    """One token in both layers."""
     for layer in range(2):
-        for position in range(9):
-            cache.update(layer, *rows(position, position + 1))
-    return cache
+        cache.update(layer, *rows(position, position + 1))
 
 
 def content(cache: KVCache) -> list[Any]:
