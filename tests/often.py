@@ -2,8 +2,9 @@
 
 One more seed finds something once in a while and costs its time at every run, so by default there
 are as few as reach what a test is about. ``KVRING_EXAMPLES`` is per cent of that: 1000 gives ten
-times as many, for a search over night, and the runs without jit and with checked ranges, which look
-at kernels and not for histories, ask for 10.
+times as many, for a search over night; continuous integration, which runs for every change, asks
+for 25, and the runs without jit and with checked ranges, which look at kernels and not for
+histories, for 10.
 """
 
 from __future__ import annotations

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.backends import findings
-from tests.backends.catalogue import LIBRARIES
+from tests.backends.catalogue import IN_CI, LIBRARIES
 from tests.backends.environments import Worker
 from tests.backends.rounds import is_known
 
-IN_CI = ("transformers", "mlx-lm")
 EXPECTED = Path(__file__).parent / "expected.json"
 COLUMNS = "{:<14}{:<9}{:<38}{:>6}{:>11}{:>12}  {:<38}{:>6}{:>9}"
 TITLES = ("library", "version", "cache", "tried", "histories", "operations", "verdict")

@@ -7,6 +7,8 @@ import sys
 import venv
 from pathlib import Path
 
+from tests.backends.catalogue import IN_CI, LIBRARIES
+
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".backends"
 
@@ -50,3 +52,9 @@ class Worker:
         if self.process.wait():
             name = f"{self.library.name} {self.version}"
             raise SystemExit(f"{name}: the worker failed\n{errors[-2000:]}")
+
+
+if __name__ == "__main__":
+    # All that `make backends-ci` installs, by a bare Python: beside whatever installs kvring.
+    for name in IN_CI:
+        python_of(LIBRARIES[name], LIBRARIES[name].newest)

@@ -1,6 +1,5 @@
 """kvring's own cache through its own suite: every mode, dtype width and layout, by two orders."""
 
-import os
 from functools import partial
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from kvring.testing import Conformance
 from kvring.testing.backends import kvring_cache
 from kvring.testing.search import search
+from tests.often import often
 
-MORE = int(os.environ.get("KVRING_EXAMPLES", "0")) // 100 + 1
 WIDTHS = ["int8", "float16", "bfloat16", "float8_e4m3fn", "float32", "float64"]
 
 
@@ -27,7 +26,7 @@ def test_every_mode_dtype_and_layout_is_clean(mode, dtype, layout):
         "head_dims": (8, 16),
     }
     checked = partial(kvring_cache.temporal, check=True)
-    outcome = search(checked, supports=supports, max_examples=14 * MORE)
+    outcome = search(checked, supports=supports, max_examples=often(14, at_least=8))
     assert outcome.divergence is None, str(outcome.divergence)
 
 
@@ -35,7 +34,7 @@ class TestTemporal(Conformance):
     """As a test suite would do it."""
 
     supports = kvring_cache.temporal.supports
-    max_examples = 60 * MORE
+    max_examples = often(60)
 
     def make(self, config):
         return kvring_cache.temporal(config, check=True)
@@ -45,7 +44,7 @@ class TestPhysical(Conformance):
     """Rows in slot order."""
 
     supports = kvring_cache.physical.supports
-    max_examples = 60 * MORE
+    max_examples = often(60)
 
     def make(self, config):
         return kvring_cache.physical(config, check=True)

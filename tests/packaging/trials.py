@@ -104,7 +104,7 @@ def types(environment: Environment) -> str:
 
 def _mypy(environment: Environment, name: str) -> subprocess.CompletedProcess[str]:
     """The checkout's mypy, which looks at the environment's packages."""
-    chosen = ["--strict", "--no-incremental", "--python-executable", environment.python]
+    chosen = ["--strict", "--python-executable", environment.python]
     return environment.run(sys.executable, "-m", "mypy", *chosen, name)
 
 

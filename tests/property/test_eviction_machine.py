@@ -1,12 +1,11 @@
 """Eviction against the reference, step by step: all policies, pins, touches, weights, by hand.
 
-``KVRING_EXAMPLES`` sets how many runs of up to 40 steps there are. Weights are multiples of 1/16,
+`often` says how many runs of up to 40 steps there are. Weights are multiples of 1/16,
 so that sums are exact in any order; tests/unit/test_weighing.py holds sums to their order.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kvring import FIFO, LRU, Append, HeavyHitter, KVCache
 from kvring.errors import KVRingError, PolicyError, ShapeError, StaleViewError
 from kvring.reference import ReferenceCache
+from tests.often import often
 from tests.policies import Bookkeeper, Muddled, NewestFirst, Tova
 from tests.property.apart import (
     assert_layers_same,
@@ -30,8 +30,6 @@ from tests.property.comparing import outcome, refuse
 from tests.property.drawing import LAYERS, ORDERS, TOKENS
 from tests.property.reloading import reloaded, restored
 from tests.support import make_rows, poison
-
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "100"))
 
 POLICIES = st.one_of(
     st.just(FIFO()),
@@ -239,7 +237,7 @@ def compare(cache: Any, reference: ReferenceCache) -> None:
 
 TestEviction = EvictionMachine.TestCase
 TestEviction.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=often(100),
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,

@@ -1,12 +1,11 @@
 """The cache against the reference, step by step, through whatever Hypothesis thinks of.
 
-After every step all is compared, with every unused slot poisoned. ``KVRING_EXAMPLES`` sets how
-many runs of up to 30 steps there are.
+After every step all is compared, with every unused slot poisoned. `often` says how many runs
+of up to 30 steps there are.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from kvring import KVCache
 from kvring.config import Replace
 from kvring.errors import ShapeError
 from kvring.reference import ReferenceCache, ReferenceView
+from tests.often import often
 from tests.property.comparing import (
     KEPT,
     Expected,
@@ -42,7 +42,6 @@ from tests.property.drawing import (
 from tests.property.reloading import reloaded, restored
 from tests.support import Array, make_rows, token_axis, token_names
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "120"))
 LONGEST_HISTORY = 40  # tokens given again in full
 
 
@@ -283,7 +282,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 TestCache = CacheMachine.TestCase
 TestCache.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=often(120),
     stateful_step_count=30,
     deadline=None,
     report_multiple_bugs=False,  # one short sequence at a time

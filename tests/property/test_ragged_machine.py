@@ -1,11 +1,10 @@
 """Batch rows that go apart, against the reference, step by step: all modes, policies, targets.
 
-``KVRING_EXAMPLES`` sets how many runs of up to 40 steps there are.
+`often` says how many runs of up to 40 steps there are.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from kvring import KVCache
 from kvring.config import Mode, Replace
 from kvring.errors import StaleViewError
 from kvring.reference import ReferenceCache
+from tests.often import often
 from tests.property.apart import names_apart
 from tests.property.comparing import outcome, refuse
 from tests.property.drawing import DTYPES, LAYERS, ORDERS, TOKENS, modes, most_tokens
@@ -26,7 +26,6 @@ from tests.property.reloading import reloaded, restored
 from tests.property.test_eviction_machine import MODES as EVICTING
 from tests.support import make_rows, poison
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "80"))
 COUNTS = st.lists(st.one_of(st.just(1), st.integers(0, 14)), min_size=3, max_size=3)
 
 
@@ -252,7 +251,7 @@ def compare(cache: Any, reference: ReferenceCache) -> None:
 
 TestRagged = RaggedMachine.TestCase
 TestRagged.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=often(80),
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,

@@ -1,22 +1,21 @@
 """Batch rows that go apart, are moved, copied and added, in layers whose sizes change.
 
-All that the machine of ragged batches does, and surgery and resize between. ``KVRING_EXAMPLES``
-sets how many runs of up to 40 steps there are.
+All that the machine of ragged batches does, and surgery and resize between. `often` says how
+many runs of up to 40 steps there are.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from tests.often import often
 from tests.property.comparing import outcome, refuse
 from tests.property.test_ragged_machine import RaggedMachine
 
-EXAMPLES = int(os.environ.get("KVRING_EXAMPLES", "40"))
 MOST = 5  # batch rows
 NUMBERS = st.one_of(st.none(), st.integers(0, 14))
 
@@ -101,7 +100,7 @@ class SurgeryMachine(RaggedMachine):
 
 TestSurgery = SurgeryMachine.TestCase
 TestSurgery.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=often(40),
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,

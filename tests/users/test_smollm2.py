@@ -13,7 +13,7 @@ PROMPTS = [
 ]
 REPEATING = "one two three four five six seven one two three four five six seven one two three"
 BOTH = pytest.mark.parametrize("attention", ["sdpa", "kvring"])
-NEW_TOKENS = 24
+NEW_TOKENS = 16
 
 
 @pytest.fixture(scope="module")
