@@ -1,10 +1,10 @@
 """How often tests repeat what they draw by chance.
 
-One more seed finds something once in a while and costs its time at every run, so by default there
-are as few as reach what a test is about. ``KVRING_EXAMPLES`` is per cent of that: 1000 gives ten
-times as many, for a search over night; continuous integration, which runs for every change, asks
-for 25, and the runs without jit and with checked ranges, which look at kernels and not for
-histories, for 10.
+One more seed finds something once in a while and costs its time at every run, so there are few by
+default, and never fewer than a test needs to mean anything (`at_least`). ``KVRING_EXAMPLES`` is per
+cent of that: 1000 gives ten times as many, for a search overnight; continuous integration, which
+runs for every change, asks for 25, and the runs without jit and with checked ranges, which look at
+kernels and not for histories, for 10.
 """
 
 from __future__ import annotations

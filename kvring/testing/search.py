@@ -42,7 +42,7 @@ class Outcome:
     skipped : Counter
         Steps that the backend said it has no operation for.
     shortest : tuple of Trace and Finding, or None
-        The shortest history that failed so far, which is being made shorter, and how it failed.
+        The shortest history that failed so far, and how; what follows is to make it shorter.
     """
 
     supports: Supports
@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def shrinking(self) -> bool:
-        """Whether a finding is being made shorter."""
+        """Whether a history has failed, which the search then makes shorter."""
         return self.shortest is not None
 
 

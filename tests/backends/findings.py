@@ -58,17 +58,27 @@ def write(expected_file):
 
 def with_earlier(result, before):
     """The result, and what earlier searches of the same release found besides."""
-    known = [finding["key"] for finding in result["findings"]]
+    known = list(result["findings"])
     earlier = before["findings"] if before else []
-    result["findings"] += [other for other in earlier if not is_known(other["key"], known)]
+    result["findings"] += [f for f in earlier if not _is_covered(result["cache"], f, known)]
     return result
 
 
+def _is_covered(cache, finding, others):
+    """Whether one of the others is the same mistake, shown without what this one needs."""
+    title = note(cache, finding["key"])[0]
+    same = [other["key"] for other in others if note(cache, other["key"])[0] == title]
+    return is_known(finding["key"], same)
+
+
 def distinct(result):
-    """The findings of a cache without those that are others with more operations in them."""
+    """The findings of a cache without those that are others with more operations in them.
+
+    Both stay where a note says that they are different mistakes.
+    """
     kept = []
     for finding in sorted(result["findings"], key=lambda f: (len(f["notes"]), f["key"])):
-        if not is_known(finding["key"], [other["key"] for other in kept]):
+        if not _is_covered(result["cache"], finding, kept):
             kept.append(finding)
     return kept
 

@@ -28,6 +28,7 @@ def test_every_mode_dtype_and_layout_is_clean(mode, dtype, layout):
     checked = partial(kvring_cache.temporal, check=True)
     outcome = search(checked, supports=supports, max_examples=often(14, at_least=8))
     assert outcome.divergence is None, str(outcome.divergence)
+    assert outcome.compared
 
 
 class TestTemporal(Conformance):

@@ -9,7 +9,7 @@ from tests.conformance.rings.catalogue import RIGHT, kind
 from tests.conformance.rings.slot_order import SlotRing
 from tests.often import often
 
-EXAMPLES = often(80)
+EXAMPLES = often(80, at_least=30)
 
 all_right = pytest.mark.parametrize("ring", RIGHT, ids=[ring.__name__ for ring in RIGHT])
 

@@ -75,6 +75,15 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder):
         pytest.skip("; ".join(left_out))
 
 
+def test_pages_that_need_torch_are_those_that_make_users_runs():
+    needing = {
+        str(page.relative_to(ROOT))
+        for page in pages()
+        if page.name not in PAGES_RUN_ELSEWHERE and any("torch" in b.needs for b in blocks(page))
+    }
+    assert needing == set(re.findall(r"top_to_bottom\[(.*)\]", (ROOT / "Makefile").read_text()))
+
+
 @pytest.mark.parametrize("page", pages_with("sh"))
 def test_the_commands_of_a_page_can_be_given(page, folder):
     for block in blocks(page):

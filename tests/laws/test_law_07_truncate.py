@@ -51,6 +51,7 @@ def test_the_rollback_tokens_that_a_refusal_names_are_enough_and_one_less_is_not
         fed(Circular(window, sink_tokens, enough), tokens).truncate(seq_len)
         with pytest.raises(EvictedError):
             fed(Circular(window, sink_tokens, enough - 1), tokens).truncate(seq_len)
+    assert full.seq_len == tokens
 
 
 @pytest.mark.parametrize("seq_len", [0, 1])

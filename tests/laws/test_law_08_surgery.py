@@ -13,7 +13,7 @@ import pytest
 
 from kvring import LRU, Append, Circular, HeavyHitter, KVCache
 from tests.beside import poison_slots, resident
-from tests.interrupts import STRIDE, InterruptAt, let_go
+from tests.interrupts import InterruptAt, let_go
 from tests.policies import NewestFirst
 from tests.threads.sizes import FULL
 
@@ -37,7 +37,7 @@ CALLS: dict[str, Callable[[KVCache], Any]] = {
     "resize": lambda cache: cache.resize(**NUMBERS[type(cache.config.layers[0].strategy)]),
 }
 # Every so many bytecodes, and by turns from another one; looking at what is left takes long.
-EVERY = 1 if FULL else 17 * STRIDE
+EVERY = 1 if FULL else 85
 
 
 def filled(mode: Any) -> KVCache:

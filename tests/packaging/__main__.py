@@ -26,6 +26,7 @@ def main() -> int:
     """Try every Python asked for; 1 if anything fails, or nothing could be tried."""
     parser = argparse.ArgumentParser(prog="python -m tests.packaging", description=__doc__)
     parser.add_argument("--pythons", nargs="+", default=list(PYTHONS), metavar="3.N")
+    parser.add_argument("--one", action="store_true", help="only the first that is here")
     parser.add_argument("--oldest", action="store_true", help="oldest NumPy and Numba, too")
     options = parser.parse_args()
     wheel = the_wheel()
@@ -34,6 +35,8 @@ def main() -> int:
     jobs += [(options.pythons[0], OLDEST)] if options.oldest else []
     tried, failed = 0, 0
     for version, pins in jobs:
+        if options.one and tried:
+            break
         named = " ".join([f"Python {version}", *pins])
         found = interpreter(version)
         if found is None:

@@ -100,7 +100,7 @@ class SurgeryMachine(RaggedMachine):
 
 TestSurgery = SurgeryMachine.TestCase
 TestSurgery.settings = settings(
-    max_examples=often(40),
+    max_examples=often(40, at_least=10),
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,

@@ -1,6 +1,7 @@
 """How much of a test to run: a quick selection, or (``make threads``) all of it.
 
-Of what `make threads` does, ``KVRING_EXAMPLES`` below 100 leaves out the longest walks.
+Of what `make threads` does, ``KVRING_EXAMPLES`` below 100 leaves out the longest: interleavings
+with a reading as third operation, and of facts beside surgery in two layers.
 """
 
 import os

@@ -34,3 +34,4 @@ def test_the_oracle_finds_nothing_when_each_operation_comes_from_another_thread(
         backend, supports=make.supports, max_examples=often(either(15, 200), at_least=15)
     )
     assert outcome.divergence is None, str(outcome.divergence)
+    assert outcome.compared

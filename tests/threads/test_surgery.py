@@ -13,7 +13,7 @@ from kvring import LRU, Append, Circular, KVCache, KVRingError, StaleViewError
 from tests.beside import resident
 from tests.threads.points import instrument, waits_pass
 from tests.threads.schedules import Schedule, every_schedule, points_at_every_line_of
-from tests.threads.sizes import only_in_whole
+from tests.threads.sizes import only_in_full, only_in_whole
 
 MODES = {"ring": Circular(2, 1, 1), "append": Append(9), "LRU": Append(4, eviction=LRU())}
 SURGERY: dict[str, Callable[[KVCache], Any]] = {
@@ -147,9 +147,11 @@ def test_every_interleaving_is_as_if_one_came_after_the_other(
 CHANGES_BATCH = ("select", "repeat", "add")
 
 
-@only_in_whole
+@only_in_full
 @pytest.mark.parametrize(
-    ("name", "layers"), [(name, 2 if name in CHANGES_BATCH else 1) for name in SURGERY]
+    ("name", "layers"),
+    [(name, 1) for name in SURGERY]
+    + [pytest.param(name, 2, marks=only_in_whole) for name in CHANGES_BATCH],
 )
 def test_facts_without_a_lock_are_those_of_before_or_after(name: str, layers: int) -> None:
     surgery = SURGERY[name]

@@ -16,6 +16,7 @@ WAYS = ["with_sdpa", "with_another_attention", "with_kvring"]
 def test_no_history_shows_a_query_what_it_should_not_see(way):
     outcome = search(getattr(ring_backend, way), seed=5, max_examples=EXAMPLES)
     assert outcome.divergence is None, str(outcome.divergence)
+    assert outcome.compared
     assert outcome.histories >= EXAMPLES * 2 // 3
     for operation in ("truncate", "reset", "copy", "reorder", "select", "repeat"):
         assert outcome.supports.has(operation)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.often import often
 from tests.users.tiny import RELEASE, dynamic, generated, ring
 
 PROMPTS = [
@@ -13,7 +14,7 @@ PROMPTS = [
 ]
 REPEATING = "one two three four five six seven one two three four five six seven one two three"
 BOTH = pytest.mark.parametrize("attention", ["sdpa", "kvring"])
-NEW_TOKENS = 16
+NEW_TOKENS = often(24, at_least=16)
 
 
 @pytest.fixture(scope="module")

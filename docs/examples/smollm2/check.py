@@ -118,7 +118,7 @@ def run_checks(model: Model, tokenizer: TextTokenizer) -> None:
     check_decoding(model, wrapping, sliding, prompt)
     for setup in wrapping.values():
         check_wraps(setup.cache)
-    one_by_one = len(prompt) - 1, *[1] * (len(tokens) - len(prompt) + 1)
+    one_by_one = (len(prompt) - 1, *[1] * (len(tokens) - len(prompt) + 1))
     for dtype in ("float16", "bfloat16"):
         mode = f"append, attend, {dtype}, one by one"
         check_chunks(model, mode, kvring(append, dtype), causal, tokens, one_by_one)
@@ -195,7 +195,10 @@ def check_chunks(
     tokens: list[int],
     sizes: Sequence[int] = (20, 7, 1, STEPS),
 ) -> None:
-    """Check every token of a text that comes in chunks, the first longer than the window or not."""
+    """Check every token of a text that comes in chunks of these sizes, as far as they are needed.
+
+    Of those given here, the first is longer than the window.
+    """
     parts, start = [], 0
     for chunk_tokens in sizes:
         chunk = tokens[start : start + chunk_tokens]
@@ -228,9 +231,12 @@ def compare_text(
 ) -> None:
     """Compare the logits of every token of a text with those of the full history."""
     expected = model.logits(model.forward(tokens, history))
+    found = model.logits(hidden)
+    if len(found) != len(expected):
+        raise DemoError(f"check failed: {mode}: {len(found)} of {len(expected)} tokens came")
     differences = [
         compare_logits(mode, f"position {position}", logits, expected[position], history.dtype)
-        for position, logits in enumerate(model.logits(hidden))
+        for position, logits in enumerate(found)
     ]
     report(mode, f"{len(tokens)} positions equal the full history", max(differences))
 
