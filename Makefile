@@ -59,8 +59,7 @@ MEMORY_OF_PROCESSES := test_load.py::test_loading_takes_less_than_twice_the_file
 # What both leave out, too, is the same there: what interrupts leave, threads, memory, files, programs.
 # The machine of surgery does all that the one of ragged batches does.
 OTHER_THINGS := backends docs packaging snapshots threads users test_architecture.py test_readme.py \
-	property/test_ragged_machine.py \
-	test_readme_tables.py unit/test_memory.py cache/test_save_meanwhile.py \
+	test_readme_tables.py cache/test_save_meanwhile.py property/test_ragged_machine.py unit/test_memory.py \
 	$(patsubst tests/%,%,$(wildcard tests/laws/test_law_08_*.py)) \
 	$(addprefix laws/test_law_,13_threads.py 14_memory.py)
 UNCOMPILED := $(call without,$(OTHER_THINGS) bench cli conformance drawing pool unit/test_jit.py \
